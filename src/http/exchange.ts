@@ -1,0 +1,140 @@
+/**
+ * The exchange interface: one request and its answer, whatever the protocol version below.
+ *
+ * A connection has one exchange at a time (HTTP/1.1) or many (HTTP/2). Flow control is per exchange.
+ * What is sent within one event-loop turn is written together. Sinks are called with the socket's turn:
+ * they must not throw, and a chunk they are given is theirs to keep.
+ *
+ *   downstream codec ── ServerExchange ─▶ RequestSink … UpstreamSink ◀─ ClientExchange ── upstream codec
+ */
+import type { ErrorCodeName } from '../core/errors.ts';
+import type { Fields } from './fields.ts';
+
+export type HttpVersion = '1.0' | '1.1' | '2';
+
+/** A request head after the codec's checks. Filters may change `method`-free parts: path and fields. */
+export interface RequestHead {
+  readonly method: string;
+  /** The request target exactly as received, for logs and `x-envoy-original-path`. */
+  readonly rawTarget: string;
+  /** Origin-form path with query, without fragment: what filters judge and what is forwarded. */
+  path: string;
+  /** Host as received, port included. '' only for an HTTP/1.0 request without Host. */
+  readonly authority: string;
+  readonly version: HttpVersion;
+  /** Without hop-by-hop fields and framing fields; names in lower case. */
+  readonly fields: Fields;
+  /** Bytes of the body; -1: chunked or unknown; 0: none. */
+  readonly bodyLength: number;
+  /** The client waits for `100 Continue` (RFC 9110 §10.1.1). */
+  readonly expectContinue: boolean;
+  /** The client said `te: trailers`. */
+  readonly acceptsTrailers: boolean;
+}
+
+export interface ResponseHead {
+  status: number;
+  /** '' writes the standard phrase. */
+  reason: string;
+  readonly fields: Fields;
+  /** Bytes of the body; -1: not known before its end; 0: none. */
+  bodyLength: number;
+}
+
+/** Why an exchange was cut. */
+export interface ResetReason {
+  readonly code: ErrorCodeName;
+  readonly detail: string;
+}
+
+/** Receives the body of a request. */
+export interface RequestSink {
+  onData(chunk: Buffer): void;
+  onEnd(trailers: Fields | null): void;
+  /** The downstream went away or broke the protocol; nothing more comes and nothing can be sent. */
+  onReset(reason: ResetReason): void;
+  /** The response side drained below its mark after a send answered false. */
+  onWritable(): void;
+}
+
+/** The downstream half: gives the request, takes the answer. */
+export interface ServerExchange {
+  readonly head: RequestHead;
+  /** Whether the request's body has arrived to its end. */
+  readonly requestEnded: boolean;
+  /** Starts the flow of body events; none arrives before. */
+  receive(sink: RequestSink): void;
+  /** Stops and restarts body events; at most what was already read comes after a pause: nothing. */
+  pause(): void;
+  resume(): void;
+  /** 1xx; left out for HTTP/1.0 clients. */
+  sendInterim(status: number, fields: Fields): void;
+  /** False: stop sending body until `onWritable`. */
+  sendHead(head: ResponseHead, endStream: boolean): boolean;
+  sendData(chunk: Buffer): boolean;
+  sendEnd(trailers: Fields | null): void;
+  /** Cuts the exchange: RST_STREAM, or the connection's end in HTTP/1.1. */
+  reset(reason: ResetReason): void;
+}
+
+/** Takes the requests of one connection. */
+export interface ServerHandler {
+  onExchange(exchange: ServerExchange): void;
+  /** A request that never became an exchange was answered by the codec itself (for logs and counters). */
+  onRefused(refusal: Refusal): void;
+  onClosed(): void;
+}
+
+/** A request that the codec refused. */
+export interface Refusal {
+  readonly code: ErrorCodeName;
+  readonly detail: string;
+  /** As far as they were read; '' where they were not. */
+  readonly method: string;
+  readonly rawTarget: string;
+}
+
+/** Receives the answer of an upstream. */
+export interface UpstreamSink {
+  /** The exchange is connected: send the head now. Called exactly once before any other, or never. */
+  onReady(exchange: ClientExchange): void;
+  onInterim(status: number, fields: Fields): void;
+  onHead(head: ResponseHead, endStream: boolean): void;
+  onData(chunk: Buffer): void;
+  onEnd(trailers: Fields | null): void;
+  onReset(failure: UpstreamFailure): void;
+  onWritable(): void;
+}
+
+export interface UpstreamFailure extends ResetReason {
+  /** Nothing of this request can have been acted upon: the connection was old and died before an answer. */
+  readonly reused: boolean;
+  /** A byte of an answer had arrived. */
+  readonly answered: boolean;
+}
+
+/** The upstream half: takes the request, gives the answer. */
+export interface ClientExchange {
+  /** `ip:port`, for logs. */
+  readonly upstreamHost: string;
+  readonly upstreamLocalAddress: string;
+  sendHead(head: RequestHead, endStream: boolean): boolean;
+  sendData(chunk: Buffer): boolean;
+  sendEnd(trailers: Fields | null): void;
+  pause(): void;
+  resume(): void;
+  /** Gives up: nothing more is called on the sink; the connection is not reused. */
+  abort(): void;
+}
+
+/** Opens exchanges to one destination; implemented by `upstream`. */
+export interface ExchangeOpener {
+  /** Calls `onReady` in this turn when an idle connection is at hand. `fresh` refuses idle ones (a retry). */
+  open(sink: UpstreamSink, fresh: boolean): PendingExchange;
+}
+
+/** An open that may not be ready yet. */
+export interface PendingExchange {
+  /** Ends it whatever its state; nothing is called on the sink after it. */
+  abort(): void;
+}
