@@ -6,7 +6,7 @@
  */
 import type { Address } from '../core/address.ts';
 import type { ErrorCodeName } from '../core/errors.ts';
-import type { PeerIdentity } from '../svid/peer-identity.ts';
+import type { PeerIdentity } from '../core/peer-identity.ts';
 import type { RequestHead, ResponseHead } from './exchange.ts';
 
 /** Go on to the next filter. */
