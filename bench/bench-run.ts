@@ -1,0 +1,130 @@
+/**
+ * What every scenario stands on: the folder with the certificates, the app, the peers that are installed, the load.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { SERVER_URI } from './certificates.ts';
+import type { Certificates } from './certificates.ts';
+import { checkPeer } from './check-peer.ts';
+import type { LoadJob, LoadResult } from './load/job.ts';
+import { Child, IS_PINNED, LOAD_CPU, PROXY_CPU } from './measure/child.ts';
+import type { Options } from './options.ts';
+import type { Installed, Peer } from './peers/peer.ts';
+import { startPeer } from './peers/running-peer.ts';
+import type { RunningPeer } from './peers/running-peer.ts';
+
+const START_MS = 10_000;
+/** Beyond the time that a load is told to take; it has a stricter limit of its own. */
+const LOAD_GRACE_MS = 180_000;
+
+export interface PeerHere {
+  readonly peer: Peer;
+  readonly installed: Installed;
+}
+
+export interface BenchRun {
+  readonly options: Options;
+  readonly folder: string;
+  readonly certificates: Certificates;
+  readonly appPort: number;
+  readonly here: readonly PeerHere[];
+  /** Names of the peers that are not on this machine. */
+  readonly missing: readonly string[];
+  /** One line of progress, on stderr. */
+  note(text: string): void;
+}
+
+/** A small Node program of the benchmark on the load's CPU. */
+function startProgram(folder: string, name: string, file: string, args: readonly string[]): Child {
+  const command = { program: process.execPath, args: [join(import.meta.dirname, 'load', file), ...args] };
+  return new Child(name, command, LOAD_CPU, join(folder, `${name}.stderr.log`));
+}
+
+/** The app; it ends with this process. */
+export async function startApp(folder: string): Promise<number> {
+  const child = startProgram(folder, 'app', 'app.ts', []);
+  const ready = JSON.parse(await child.line(START_MS)) as { port: number };
+  return ready.port;
+}
+
+/** Starts a peer and proves that it does its work. */
+export async function startCheckedPeer(run: BenchRun, { peer, installed }: PeerHere): Promise<RunningPeer> {
+  const running = await startPeer(peer, installed, run);
+  await checkPeer(running, run.certificates);
+  return running;
+}
+
+export type LoadWish = Pick<LoadJob, 'mode'> & Partial<LoadJob>;
+
+function loadJob(run: BenchRun, running: RunningPeer, wish: LoadWish): LoadJob {
+  return {
+    port: running.port,
+    connections: run.options.connections,
+    ratePerSecond: 0,
+    warmupMs: run.options.isSmoke ? 200 : 1500,
+    durationMs: run.options.seconds * 1000,
+    certificateFile: run.certificates.client.certificate,
+    keyFile: run.certificates.client.key,
+    rootsFile: run.certificates.roots,
+    serverUri: SERVER_URI,
+    pids: running.pids(),
+    proxyCpu: IS_PINNED ? PROXY_CPU : null,
+    ...wish,
+  };
+}
+
+function startLoad(run: BenchRun, running: RunningPeer, job: LoadJob): Child {
+  return startProgram(run.folder, `load-${running.peer.name}`, 'client.ts', [JSON.stringify(job)]);
+}
+
+async function readResult(
+  run: BenchRun,
+  running: RunningPeer,
+  child: Child,
+  job: LoadJob,
+): Promise<LoadResult> {
+  try {
+    return JSON.parse(await child.line(job.warmupMs + job.durationMs + LOAD_GRACE_MS)) as LoadResult;
+  } catch (thrown) {
+    throw explainFailure(run, running, thrown);
+  } finally {
+    await child.end();
+  }
+}
+
+/** The load's own words are the last line of its error file. */
+function explainFailure(run: BenchRun, running: RunningPeer, thrown: unknown): Error {
+  const said = readFileSync(join(run.folder, `load-${running.peer.name}.stderr.log`), 'utf8').trim();
+  const reason = said === '' ? (thrown as Error).message : (said.split('\n').at(-1) ?? '');
+  return new Error(`Load on ${running.peer.name} failed: ${reason}`, { cause: thrown });
+}
+
+/** One load in a process of its own; any wrong answer rejects. */
+export async function load(run: BenchRun, running: RunningPeer, wish: LoadWish): Promise<LoadResult> {
+  const job = loadJob(run, running, wish);
+  const result = await readResult(run, running, startLoad(run, running, job), job);
+  if (result.requests === 0)
+    throw new Error(`Load on ${running.peer.name} failed: no answer in the measured time`);
+  return result;
+}
+
+/** Calls `look` while `connections` idle connections are open, each of which had one answer. */
+export async function whileIdle<T>(
+  run: BenchRun,
+  running: RunningPeer,
+  connections: number,
+  look: () => Promise<T>,
+): Promise<T> {
+  const job = loadJob(run, running, { mode: 'idle', connections, warmupMs: 0, durationMs: LOAD_GRACE_MS });
+  const child = startLoad(run, running, job);
+  try {
+    await child.line(LOAD_GRACE_MS);
+    const seen = await look();
+    child.closeInput();
+    return seen;
+  } catch (thrown) {
+    throw explainFailure(run, running, thrown);
+  } finally {
+    await child.end();
+  }
+}

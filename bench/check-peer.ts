@@ -1,0 +1,94 @@
+/**
+ * Before anything is timed: each peer gives the same answer, shows the client's identity to the app if it can, and
+ * refuses whoever is not of the mesh. A peer that skips a check would win with it.
+ */
+import { readFileSync } from 'node:fs';
+import { connect as connectPlain } from 'node:net';
+import type { Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { CLIENT_URI } from './certificates.ts';
+import type { CertificateFiles, Certificates } from './certificates.ts';
+import { answerBody } from './load/answer.ts';
+import type { RunningPeer } from './peers/running-peer.ts';
+
+const ANSWER_MS = 10_000;
+
+interface Answer {
+  readonly status: number;
+  readonly body: Buffer;
+}
+
+/** One request with `connection: close`; null if the peer gave no HTTP answer at all. */
+function ask(socket: Socket, path: string): Promise<Answer | null> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    const timer = setTimeout(() => socket.destroy(), ANSWER_MS);
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+    socket.on('error', () => socket.destroy());
+    socket.once('close', () => {
+      clearTimeout(timer);
+      const bytes = Buffer.concat(chunks);
+      const end = bytes.indexOf('\r\n\r\n');
+      const status = /^HTTP\/1\.1 (\d{3}) /.exec(bytes.toString('latin1', 0, 13))?.[1];
+      resolve(
+        end === -1 || status === undefined ? null : { status: Number(status), body: bytes.subarray(end + 4) },
+      );
+    });
+    socket.write(`GET ${path} HTTP/1.1\r\nhost: httpbin.foo:8000\r\nconnection: close\r\n\r\n`);
+  });
+}
+
+function askOverTls(
+  port: number,
+  roots: string,
+  client: CertificateFiles | null,
+  path: string,
+): Promise<Answer | null> {
+  const credentials =
+    client === null ? {} : { cert: readFileSync(client.certificate), key: readFileSync(client.key) };
+  const socket = connectTls({
+    host: '127.0.0.1',
+    port,
+    ca: readFileSync(roots),
+    ALPNProtocols: ['http/1.1'],
+    ...credentials,
+    checkServerIdentity: () => undefined,
+  });
+  return ask(socket, path);
+}
+
+/** The last element is the one that the proxy made itself. */
+function clientUriSeenByApp(head: string): string | undefined {
+  const value = /^x-forwarded-client-cert: *(.*)$/im.exec(head)?.[1] ?? '';
+  return /(?:^|;)URI=([^;,]*)/.exec(value.split(',').at(-1) ?? '')?.[1];
+}
+
+/** Closed without an answer, or an answer that says no. */
+function isRefusal(answer: Answer | null): boolean {
+  return answer === null || answer.status >= 400;
+}
+
+/** Throws with the first thing that is not as it must be. */
+export async function checkPeer(running: RunningPeer, certificates: Certificates): Promise<void> {
+  const { peer, port } = running;
+  const wrong = (what: string): Error => new Error(`${peer.name} is not fit to be measured: ${what}`);
+
+  const answer = await askOverTls(port, certificates.roots, certificates.client, '/bench');
+  if (answer?.status !== 200)
+    throw wrong(`a client of the mesh got ${answer?.status ?? 'no answer'}, not 200`);
+  if (!answer.body.equals(answerBody())) throw wrong(`its answer has other bytes than the app's`);
+
+  const headers = await askOverTls(port, certificates.roots, certificates.client, '/headers');
+  const seen = clientUriSeenByApp(headers?.body.toString('latin1') ?? '');
+  const wanted = peer.checks === 'SPIFFE ID' ? CLIENT_URI : undefined;
+  if (seen !== wanted)
+    throw wrong(`the app saw the client as "${seen ?? 'nobody'}", not "${wanted ?? 'nobody'}"`);
+
+  if (!isRefusal(await askOverTls(port, certificates.roots, null, '/bench'))) {
+    throw wrong('it answered a client without a certificate');
+  }
+  if (!isRefusal(await askOverTls(port, certificates.roots, certificates.foreign, '/bench'))) {
+    throw wrong("it answered a client of another mesh's CA");
+  }
+  if (!isRefusal(await ask(connectPlain(port, '127.0.0.1'), '/bench'))) throw wrong('it answered plaintext');
+}

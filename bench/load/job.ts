@@ -1,0 +1,43 @@
+/**
+ * What the load generator is told on its command line and what it prints when it has finished.
+ */
+
+export type LoadMode = 'closed' | 'rate' | 'full' | 'resumed' | 'idle';
+
+export interface LoadJob {
+  /**
+   * `closed`: each connection sends its next request when it has the answer. `rate`: a fixed number a second.
+   * `full`, `resumed`: a connection, and so a handshake, for each request. `idle`: opens connections and holds them.
+   */
+  readonly mode: LoadMode;
+  readonly port: number;
+  readonly connections: number;
+  readonly ratePerSecond: number;
+  readonly warmupMs: number;
+  readonly durationMs: number;
+  readonly certificateFile: string;
+  readonly keyFile: string;
+  readonly rootsFile: string;
+  /** The URI SAN that the server's certificate must have. */
+  readonly serverUri: string;
+  /** Processes whose CPU time is read at both edges of the measured time. */
+  readonly pids: readonly number[];
+  /** The CPU that they are pinned to, to see whether others used it too; null: not pinned. */
+  readonly proxyCpu: number | null;
+}
+
+export interface LoadResult {
+  /** Answers, each checked, within the measured time. */
+  readonly requests: number;
+  readonly seconds: number;
+  /** CPU seconds of the job's processes in that time. */
+  readonly cpuSeconds: number;
+  /** CPU seconds that others used on the pinned CPU; 0 if not pinned. */
+  readonly foreignCpuSeconds: number;
+  /** CPU seconds of the load generator itself. */
+  readonly loadCpuSeconds: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
+  /** Handshakes that resumed a session. */
+  readonly resumed: number;
+}

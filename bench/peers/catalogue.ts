@@ -1,0 +1,209 @@
+/**
+ * The peers in the order of the table. Each has one worker, and keep-alive to the app.
+ */
+import { spawnSync } from 'node:child_process';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  writeFileSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { delimiter, join } from 'node:path';
+import { SERVER_URI } from '../certificates.ts';
+import type { Command } from '../measure/child.ts';
+import type { Installed, Peer, PeerSetup } from './peer.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const SBIN = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
+
+function findProgram(name: string): string | null {
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...SBIN];
+  for (const folder of folders) {
+    const path = join(folder, name);
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // Not here.
+    }
+  }
+  return null;
+}
+
+function versionOf(program: string, flag: string, pattern: RegExp): string {
+  const { stdout, stderr } = spawnSync(program, [flag], { encoding: 'utf8', timeout: 10_000 });
+  return pattern.exec(`${stdout}${stderr}`)?.[1] ?? 'unknown';
+}
+
+/** A script that starts the real binary would be measured in its place. */
+function isBinary(path: string): boolean {
+  const magic = Buffer.alloc(4);
+  const file = openSync(path, 'r');
+  readSync(file, magic, 0, 4, 0);
+  closeSync(file);
+  return magic.toString('latin1') === '\x7fELF';
+}
+
+/** Fills a template of this folder; a word that nothing fills is an error. */
+function fillTemplate(name: string, setup: PeerSetup): string {
+  const words: Readonly<Record<string, string>> = {
+    FOLDER: setup.folder,
+    PORT: String(setup.port),
+    ADMIN_PORT: String(setup.adminPort),
+    APP_PORT: String(setup.appPort),
+    CERTIFICATE: setup.certificates.server.certificate,
+    KEY: setup.certificates.server.key,
+    ROOTS: setup.certificates.roots,
+    SERVER_BUNDLE: setup.certificates.serverBundle,
+    ACCESS_LOG: join(setup.folder, 'access.log'),
+  };
+  return readFileSync(join(import.meta.dirname, name), 'utf8').replaceAll(
+    /__([A-Z_]+?)__/g,
+    (_, word: string) => {
+      const value = words[word];
+      if (value === undefined) throw new Error(`Cannot fill "__${word}__" of ${name}: no such word`);
+      return value;
+    },
+  );
+}
+
+function writeSettings(name: string, setup: PeerSetup, target: string = name): string {
+  const path = join(setup.folder, target);
+  writeFileSync(path, fillTemplate(name, setup));
+  return path;
+}
+
+function nodePeer(name: string): Peer {
+  return {
+    name,
+    checks: 'SPIFFE ID',
+    accessLog: false,
+    ready: 'line',
+    find() {
+      const packageFile = join(ROOT, 'node_modules', name, 'package.json');
+      if (!existsSync(packageFile)) return null;
+      const { version } = createRequire(import.meta.url)(packageFile) as { version: string };
+      return {
+        version,
+        start: ({ certificates, appPort }): Command => ({
+          program: process.execPath,
+          args: [join(import.meta.dirname, `${name}.ts`)],
+          env: {
+            NODE_ENV: 'production',
+            // http-proxy 1.18 calls util._extend; the warning is known.
+            NODE_NO_WARNINGS: '1',
+            BENCH_CERTIFICATE: certificates.server.certificate,
+            BENCH_KEY: certificates.server.key,
+            BENCH_ROOTS: certificates.roots,
+            BENCH_OWN_URI: SERVER_URI,
+            BENCH_APP_PORT: String(appPort),
+          },
+        }),
+      };
+    },
+  };
+}
+
+const postern: Peer = {
+  name: 'postern',
+  checks: 'SPIFFE ID',
+  accessLog: true,
+  ready: 'line',
+  find(): Installed | null {
+    const main = join(ROOT, 'src', 'main.ts');
+    if (!existsSync(main)) return null;
+    const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+    return {
+      version,
+      start(setup): Command {
+        mkdirSync(join(setup.folder, 'mesh'), { recursive: true });
+        writeSettings('postern-mesh.yaml', setup, join('mesh', 'mesh.yaml'));
+        return {
+          program: process.execPath,
+          args: [main, 'proxy', '--config', writeSettings('postern.yaml', setup)],
+        };
+      },
+    };
+  },
+};
+
+const envoy: Peer = {
+  name: 'envoy',
+  checks: 'SPIFFE ID',
+  accessLog: true,
+  ready: 'connect',
+  find(): Installed | null {
+    const named = process.env['POSTERN_ENVOY'];
+    if (named !== undefined && (!existsSync(named) || !isBinary(named))) {
+      throw new Error(
+        `POSTERN_ENVOY is "${named}", which is not a binary; name the real Envoy, not a script that starts it`,
+      );
+    }
+    const program = named ?? findProgram('envoy');
+    if (program === null || !isBinary(program)) return null;
+    return {
+      version: versionOf(program, '--version', /\/(\d+\.\d+\.\d+[^/]*)\//),
+      start: (setup): Command => ({
+        program,
+        args: [
+          '-c',
+          writeSettings('envoy.yaml', setup),
+          '--concurrency',
+          '1',
+          '--disable-hot-restart',
+          '-l',
+          'error',
+        ],
+      }),
+    };
+  },
+};
+
+const nginx: Peer = {
+  name: 'nginx',
+  checks: 'chain only',
+  accessLog: false,
+  ready: 'connect',
+  find(): Installed | null {
+    const program = findProgram('nginx');
+    if (program === null) return null;
+    return {
+      version: versionOf(program, '-v', /nginx\/(\S+)/),
+      start: (setup): Command => ({
+        program,
+        args: ['-e', 'stderr', '-p', setup.folder, '-c', writeSettings('nginx.conf', setup)],
+      }),
+    };
+  },
+};
+
+const haproxy: Peer = {
+  name: 'haproxy',
+  checks: 'chain only',
+  accessLog: false,
+  ready: 'connect',
+  find(): Installed | null {
+    const program = findProgram('haproxy');
+    if (program === null) return null;
+    return {
+      version: versionOf(program, '-v', /version (\d+\.\d+\.\d+)/),
+      start: (setup): Command => ({ program, args: ['-db', '-f', writeSettings('haproxy.cfg', setup)] }),
+    };
+  },
+};
+
+/** All that the benchmark knows to start. */
+export const PEERS: readonly Peer[] = [
+  postern,
+  envoy,
+  nginx,
+  haproxy,
+  nodePeer('undici'),
+  nodePeer('http-proxy'),
+];

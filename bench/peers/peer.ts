@@ -1,0 +1,32 @@
+/**
+ * What the benchmark knows of a peer: where it is, how it is started, how it says that it is ready.
+ */
+import type { Certificates } from '../certificates.ts';
+import type { Command } from '../measure/child.ts';
+
+/** What a peer is started with; the folder is its own, the ports are free ones on loopback. */
+export interface PeerSetup {
+  readonly folder: string;
+  readonly certificates: Certificates;
+  readonly appPort: number;
+  readonly port: number;
+  readonly adminPort: number;
+}
+
+/** A peer that is on this machine. */
+export interface Installed {
+  readonly version: string;
+  /** Writes its settings into the setup's folder. */
+  start(setup: PeerSetup): Command;
+}
+
+export interface Peer {
+  readonly name: string;
+  /** What it checks of a client beside the chain, for the table. */
+  readonly checks: 'SPIFFE ID' | 'chain only';
+  readonly accessLog: boolean;
+  /** `line`: prints the port that it chose on stdout; `connect`: serves the port that it was given. */
+  readonly ready: 'line' | 'connect';
+  /** Null when it is not on this machine. */
+  find(): Installed | null;
+}
