@@ -1,20 +1,19 @@
 /**
- * Proves that a leaf chains to one of the given roots (RFC 5280 §6, the part that X.509-SVID needs).
+ * Proves that a leaf chains to a root of one bundle (RFC 5280 §6, the part that X.509-SVID needs).
  *
- * The handshake verifies against the pool of all roots; this says by which root, so that a root of one trust
- * domain cannot vouch for an identity of another. Name constraints were judged by the handshake.
+ * The handshake verifies against the roots of all bundles; this says that one of this bundle vouches, so that a
+ * root of one trust domain cannot speak for another. Name constraints were judged by the handshake.
  */
-import { X509Certificate } from 'node:crypto';
+import type { X509Certificate } from 'node:crypto';
+import type { Bundle } from './bundle.ts';
 import { type CertificateFields, KEY_USAGE_CERT_SIGN, readCertificate } from './certificate.ts';
-import { checkSvid, isSvidProblem, type SvidProblem, validityFault } from './check-svid.ts';
-import type { TrustBundles } from './trust-bundles.ts';
+import { validityFault } from './check-svid.ts';
 
-/** A chain that reaches a root. */
-export interface ChainFacts {
-  /** Serials from the leaf to the last intermediate, lower-case hex: what a CRL is asked about. */
-  readonly serials: readonly string[];
-  /** Upper-case hex with colons, as `X509Certificate.fingerprint256`. */
-  readonly rootFingerprint: string;
+/** Why a chain does not reach the bundle. */
+export interface ChainFault {
+  readonly reason: 'no_chain' | 'chain_too_long';
+  readonly wanted: string;
+  readonly got: string;
 }
 
 /** Bounds on the work that a presented chain can cause. */
@@ -31,74 +30,51 @@ interface Search {
   readonly roots: readonly X509Certificate[];
   readonly nowMs: number;
   /** Signature checks left. */
-  budget: number;
+  signatureChecks: number;
 }
 
-/** Checks the chain against the bundle of the leaf's own trust domain. The leaf has to be a valid SVID. */
-export function chainEndsInBundle(
-  leafDer: Uint8Array,
-  intermediatesDer: readonly Uint8Array[],
-  bundles: TrustBundles,
+/**
+ * null: the chain, leaf first and the rest in any order, reaches a root of the bundle at `nowMs`. The caller has
+ * found the leaf to be a valid SVID of the bundle's trust domain (`checkSvid`).
+ */
+export function findChainFault(
+  chain: readonly [X509Certificate, ...X509Certificate[]],
+  bundle: Bundle,
   nowMs: number,
-  purpose: 'client' | 'server' | 'both' = 'client',
-): ChainFacts | SvidProblem {
-  const facts = checkSvid(leafDer, nowMs, purpose);
-  if (isSvidProblem(facts)) return facts;
-  const roots = bundles.rootsOf(facts.trustDomain);
-  const refuse = (
-    reason: 'foreign_trust_domain' | 'no_chain' | 'chain_too_long',
-    wanted: string,
-    got: string,
-  ): SvidProblem => ({
-    code: reason === 'foreign_trust_domain' ? 'tls_foreign_trust_domain' : 'tls_untrusted_certificate',
-    reason,
-    wanted,
-    got,
-    spiffeId: facts.spiffeId,
-    serial: facts.serial,
-    notAfterMs: facts.notAfterMs,
-  });
-  if (roots.length === 0)
-    return refuse(
-      'foreign_trust_domain',
-      `a trust domain of ${bundles.trustDomains.join(', ')}`,
-      facts.trustDomain,
-    );
-  if (intermediatesDer.length > MAX_INTERMEDIATES)
-    return refuse(
-      'chain_too_long',
-      `at most ${MAX_INTERMEDIATES} intermediates`,
-      `${intermediatesDer.length}`,
-    );
-  const leaf = new X509Certificate(leafDer);
+): ChainFault | null {
+  const [leaf, ...presented] = chain;
+  if (presented.length > MAX_INTERMEDIATES) {
+    return {
+      reason: 'chain_too_long',
+      wanted: `at most ${MAX_INTERMEDIATES} intermediates`,
+      got: `${presented.length}`,
+    };
+  }
   const intermediates: Link[] = [];
-  for (const der of intermediatesDer) {
-    const link = readLink(der, nowMs);
+  for (const certificate of presented) {
+    const link = readLink(certificate, nowMs);
     if (link !== null) intermediates.push(link);
   }
-  const search: Search = { intermediates, roots, nowMs, budget: MAX_SIGNATURE_CHECKS };
-  const found = climb(leaf, [], search);
-  if (found === null)
-    return refuse(
-      'no_chain',
-      `a chain to a root of ${facts.trustDomain}`,
-      `issuer ${JSON.stringify(leaf.issuer ?? '').slice(0, 160)}, ${intermediates.length} usable of ${intermediatesDer.length} intermediates`,
-    );
+  const search = { intermediates, roots: bundle.roots, nowMs, signatureChecks: MAX_SIGNATURE_CHECKS };
+  if (reachesRoot(leaf, [], search)) return null;
+  const issuer = (leaf.issuer ?? '').replaceAll('\n', ',').slice(0, 160);
   return {
-    serials: [facts.serial, ...found.path.map((link) => link.fields.serial)],
-    rootFingerprint: found.root.fingerprint256,
+    reason: 'no_chain',
+    wanted: `a chain to ${bundle.subjects.slice(0, 4).map(quoted).join(' or ')}`,
+    got: `issuer ${quoted(issuer)}, ${intermediates.length} usable of ${presented.length} intermediates`,
   };
 }
 
+const quoted = (text: string): string => JSON.stringify(text);
+
 /** An intermediate that may sign now; null for any other, which is passed over as if it were not there. */
-function readLink(der: Uint8Array, nowMs: number): Link | null {
-  let link: Link;
+function readLink(certificate: X509Certificate, nowMs: number): Link | null {
+  let fields: CertificateFields;
   try {
-    link = { certificate: new X509Certificate(der), fields: readCertificate(der) };
+    fields = readCertificate(certificate.raw);
   } catch {
     return null;
   }
-  const { fields } = link;
   const maySign = fields.keyUsage === -1 || (fields.keyUsage & KEY_USAGE_CERT_SIGN) !== 0;
   const isUsable =
     fields.version === 3 &&
@@ -108,43 +84,30 @@ function readLink(der: Uint8Array, nowMs: number): Link | null {
     // 2.5.29.30, nameConstraints, is the handshake's to judge.
     (fields.unknownCriticalExtension === '' || fields.unknownCriticalExtension === '2.5.29.30') &&
     validityFault(fields, nowMs) === null;
-  return isUsable ? link : null;
+  return isUsable ? { certificate, fields } : null;
 }
 
 /** Depth first, roots before intermediates; `path` holds the intermediates climbed so far, nearest first. */
-function climb(
-  below: X509Certificate,
-  path: readonly Link[],
-  search: Search,
-): { root: X509Certificate; path: readonly Link[] } | null {
+function reachesRoot(below: X509Certificate, path: readonly Link[], search: Search): boolean {
   for (const root of search.roots) {
-    if (isWithinValidity(root, search.nowMs) && signs(root, below, search)) {
-      const limit = pathLengthOf(root);
-      if (limit === -1 || path.length <= limit) return { root, path };
-    }
+    const fields = readCertificate(root.raw);
+    const isInForce = validityFault(fields, search.nowMs) === null;
+    const reachesDown = fields.pathLength === -1 || path.length <= fields.pathLength;
+    if (isInForce && reachesDown && signed(root, below, search)) return true;
   }
   for (const link of search.intermediates) {
-    if (path.includes(link)) continue;
     const { pathLength } = link.fields;
-    if (pathLength !== -1 && path.length > pathLength) continue;
-    if (!signs(link.certificate, below, search)) continue;
-    const found = climb(link.certificate, [...path, link], search);
-    if (found !== null) return found;
+    if (path.includes(link) || (pathLength !== -1 && path.length > pathLength)) continue;
+    if (signed(link.certificate, below, search) && reachesRoot(link.certificate, [...path, link], search))
+      return true;
   }
-  return null;
+  return false;
 }
 
 /** checkIssued compares names and key identifiers and asks for keyCertSign; only then is the signature worth it. */
-function signs(issuer: X509Certificate, below: X509Certificate, search: Search): boolean {
+function signed(issuer: X509Certificate, below: X509Certificate, search: Search): boolean {
   if (!below.checkIssued(issuer)) return false;
-  if (search.budget-- <= 0) return false;
+  if (search.signatureChecks === 0) return false;
+  search.signatureChecks--;
   return below.verify(issuer.publicKey);
-}
-
-function isWithinValidity(certificate: X509Certificate, nowMs: number): boolean {
-  return nowMs >= certificate.validFromDate.getTime() && nowMs < certificate.validToDate.getTime();
-}
-
-function pathLengthOf(root: X509Certificate): number {
-  return readCertificate(root.raw).pathLength;
 }

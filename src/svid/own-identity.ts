@@ -3,10 +3,10 @@
  * and not by every peer that refuses us. Reasons end with the fix and never hold a byte of the key.
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { chainEndsInBundle } from './chain.ts';
+import { tryParseBundle } from './bundle.ts';
+import { findChainFault } from './chain.ts';
 import { checkSvid, isSvidProblem, type SvidFacts, type SvidProblem } from './check-svid.ts';
 import { formatCertificate, parseCertificates, parsePem } from './pem.ts';
-import { parseRoots, TrustBundles } from './trust-bundles.ts';
 
 /** A verified identity, written anew so that nothing but what it names is in each part. */
 export interface OwnIdentity {
@@ -32,58 +32,56 @@ export function verifyOwnIdentity(
   const reasons: string[] = [];
   const chain = readChain(chainPem, reasons);
   const key = readKey(keyPem, reasons);
-  const roots = parseRoots(bundlePem);
-  if ('problem' in roots)
-    reasons.push(`the trust bundle cannot be used: ${roots.problem}; give the root certificates as PEM`);
+  const bundle = tryParseBundle(bundlePem);
+  if ('problem' in bundle)
+    reasons.push(`the trust bundle cannot be used: ${bundle.problem}; give the root certificates as PEM`);
   if (chain === null) return { ok: false, reasons };
-  const [leafDer, ...intermediates] = chain;
-  const facts = checkSvid(leafDer, nowMs, 'both');
+  const [leaf] = chain;
+  const facts = checkSvid(leaf.raw, nowMs, 'both');
   if (isSvidProblem(facts)) reasons.push(leafReason(facts));
-  if (key !== null && !keyFits(leafDer, key.object))
+  if (key !== null && !keyFits(leaf, key.object))
     reasons.push(
       'the private key does not fit the first certificate of the chain; write the pair of one issuance, the leaf first',
     );
-  if (reasons.length > 0 || 'problem' in roots || key === null || isSvidProblem(facts))
+  if (reasons.length > 0 || 'problem' in bundle || key === null || isSvidProblem(facts))
     return { ok: false, reasons };
-  const bundles = new TrustBundles(new Map([[facts.trustDomain, roots]]));
-  const ends = chainEndsInBundle(leafDer, intermediates, bundles, nowMs, 'both');
-  if (isSvidProblem(ends))
-    return {
-      ok: false,
-      reasons: [
-        `the chain does not reach the trust bundle (${ends.got}); add the intermediates after the leaf, or the issuer's root to the bundle`,
-      ],
-    };
+  const fault = findChainFault(chain, bundle, nowMs);
+  if (fault !== null) {
+    const found = `wanted ${fault.wanted}, got ${fault.got}`;
+    const fix = "add the intermediates after the leaf, or the issuer's root to the bundle";
+    return { ok: false, reasons: [`the chain does not reach the trust bundle: ${found}; ${fix}`] };
+  }
   return {
     ok: true,
     identity: {
       facts,
-      chainPem: chain.map(formatCertificate).join(''),
+      chainPem: chain.map((certificate) => formatCertificate(certificate.raw)).join(''),
       keyPem: key.pem,
-      bundlePem: roots.map((root) => formatCertificate(root.raw)).join(''),
+      bundlePem: bundle.pems.join(''),
     },
   };
 }
 
-function readChain(text: string, reasons: string[]): readonly [Buffer, ...Buffer[]] | null {
+function readChain(text: string, reasons: string[]): readonly [X509Certificate, ...X509Certificate[]] | null {
   const parsed = parseCertificates(text);
   if ('problem' in parsed) {
     reasons.push(`the certificate chain cannot be used: ${parsed.problem}; give the leaf first, as PEM`);
     return null;
   }
-  for (const [i, der] of parsed.entries()) {
+  const chain: X509Certificate[] = [];
+  for (const der of parsed) {
     try {
-      new X509Certificate(der);
+      chain.push(new X509Certificate(der));
     } catch {
-      reasons.push(`certificate ${i + 1} of the chain cannot be read; write the file anew`);
+      reasons.push(`certificate ${chain.length + 1} of the chain cannot be read; write the file anew`);
       return null;
     }
   }
-  const [leaf, ...rest] = parsed;
+  const [leaf, ...rest] = chain;
   return leaf === undefined ? null : [leaf, ...rest];
 }
 
-const KEY_LABELS: readonly string[] = ['PRIVATE KEY', 'EC PRIVATE KEY', 'RSA PRIVATE KEY'];
+const KEY_LABELS: ReadonlySet<string> = new Set(['PRIVATE KEY', 'EC PRIVATE KEY', 'RSA PRIVATE KEY']);
 
 function readKey(text: string, reasons: string[]): { pem: string; object: KeyObject } | null {
   const refuse = (problem: string): null => {
@@ -95,7 +93,7 @@ function readKey(text: string, reasons: string[]): { pem: string; object: KeyObj
   if ('problem' in blocks) return refuse(`${blocks.problem}; write the file anew`);
   if (blocks.some((block) => block.label === 'ENCRYPTED PRIVATE KEY'))
     return refuse('it is encrypted; decrypt it with "openssl pkey -in KEY -out KEY.plain"');
-  const keys = blocks.filter((block) => KEY_LABELS.includes(block.label));
+  const keys = blocks.filter((block) => KEY_LABELS.has(block.label));
   if (keys.length !== 1) return refuse(`the file has ${keys.length} private keys; give exactly one, as PEM`);
   const pem = keys[0]!.text;
   try {
@@ -106,9 +104,9 @@ function readKey(text: string, reasons: string[]): { pem: string; object: KeyObj
   }
 }
 
-function keyFits(leafDer: Uint8Array, key: KeyObject): boolean {
+function keyFits(leaf: X509Certificate, key: KeyObject): boolean {
   try {
-    return new X509Certificate(leafDer).checkPrivateKey(key);
+    return leaf.checkPrivateKey(key);
   } catch {
     return false;
   }
@@ -116,14 +114,11 @@ function keyFits(leafDer: Uint8Array, key: KeyObject): boolean {
 
 function leafReason(problem: SvidProblem): string {
   const found = `wanted ${problem.wanted}, got ${problem.got}`;
-  switch (problem.reason) {
-    case 'expired':
-      return `the own certificate has expired: ${found}; issue a new one`;
-    case 'not_yet_valid':
-      return `the own certificate is not valid yet: ${found}; check the clock of this host and of the issuer`;
-    case 'is_ca':
-      return `the first certificate of the chain is a CA's: ${found}; put the leaf first`;
-    default:
-      return `the own certificate is not a valid X.509-SVID (${problem.reason}): ${found}; issue one with a single SPIFFE ID, digitalSignature, clientAuth and serverAuth`;
-  }
+  if (problem.reason === 'expired') return `the own certificate has expired: ${found}; issue a new one`;
+  if (problem.reason === 'not_yet_valid')
+    return `the own certificate is not valid yet: ${found}; check the clock of this host and of the issuer`;
+  if (problem.reason === 'is_ca')
+    return `the first certificate of the chain is a CA's: ${found}; put the leaf first`;
+  const fix = 'issue one with a single SPIFFE ID, digitalSignature, clientAuth and serverAuth';
+  return `the own certificate is not a valid X.509-SVID (${problem.reason}): ${found}; ${fix}`;
 }
