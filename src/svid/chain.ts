@@ -1,19 +1,20 @@
 /**
- * Proves that a leaf chains to a root of one bundle (RFC 5280 §6, the part that X.509-SVID needs).
+ * Proves that a leaf chains to one of the given roots (RFC 5280 §6, the part that X.509-SVID needs).
  *
- * The handshake verifies against the roots of all bundles; this says that one of this bundle vouches, so that a
- * root of one trust domain cannot speak for another. Name constraints were judged by the handshake.
+ * The handshake verifies against the pool of all roots; this says by which root, so that a root of one trust
+ * domain cannot vouch for an identity of another. Name constraints were judged by the handshake.
  */
-import type { X509Certificate } from 'node:crypto';
-import type { Bundle } from './bundle.ts';
+import { X509Certificate } from 'node:crypto';
 import { type CertificateFields, KEY_USAGE_CERT_SIGN, readCertificate } from './certificate.ts';
-import { validityFault } from './check-svid.ts';
+import { checkSvid, isSvidProblem, type SvidProblem, validityFault } from './check-svid.ts';
+import type { TrustBundles } from './trust-bundles.ts';
 
-/** Why a chain does not reach the bundle. */
-export interface ChainFault {
-  readonly reason: 'no_chain' | 'chain_too_long';
-  readonly wanted: string;
-  readonly got: string;
+/** A chain that reaches a root. */
+export interface ChainFacts {
+  /** Serials from the leaf to the last intermediate, lower-case hex: what a CRL is asked about. */
+  readonly serials: readonly string[];
+  /** Upper-case hex with colons, as `X509Certificate.fingerprint256`. */
+  readonly rootFingerprint: string;
 }
 
 /** Bounds on the work that a presented chain can cause. */
@@ -30,51 +31,76 @@ interface Search {
   readonly roots: readonly X509Certificate[];
   readonly nowMs: number;
   /** Signature checks left. */
-  signatureChecks: number;
+  budget: number;
 }
 
-/**
- * null: the chain, leaf first and the rest in any order, reaches a root of the bundle at `nowMs`. The caller has
- * found the leaf to be a valid SVID of the bundle's trust domain (`checkSvid`).
- */
-export function findChainFault(
-  chain: readonly [X509Certificate, ...X509Certificate[]],
-  bundle: Bundle,
+/** Checks the chain against the bundle of the leaf's own trust domain. The leaf has to be a valid SVID. */
+export function chainEndsInBundle(
+  leafDer: Uint8Array,
+  intermediatesDer: readonly Uint8Array[],
+  bundles: TrustBundles,
   nowMs: number,
-): ChainFault | null {
-  const [leaf, ...presented] = chain;
-  if (presented.length > MAX_INTERMEDIATES) {
-    return {
-      reason: 'chain_too_long',
-      wanted: `at most ${MAX_INTERMEDIATES} intermediates`,
-      got: `${presented.length}`,
-    };
-  }
+  purpose: 'client' | 'server' | 'both' = 'client',
+): ChainFacts | SvidProblem {
+  const facts = checkSvid(leafDer, nowMs, purpose);
+  if (isSvidProblem(facts)) return facts;
+  const roots = bundles.rootsOf(facts.trustDomain);
+  const refuse = (
+    reason: 'foreign_trust_domain' | 'no_chain' | 'chain_too_long',
+    wanted: string,
+    got: string,
+  ): SvidProblem => ({
+    code: reason === 'foreign_trust_domain' ? 'tls_foreign_trust_domain' : 'tls_untrusted_certificate',
+    reason,
+    wanted,
+    got,
+    spiffeId: facts.spiffeId,
+    serial: facts.serial,
+    notAfterMs: facts.notAfterMs,
+  });
+  if (roots.length === 0)
+    return refuse(
+      'foreign_trust_domain',
+      `a trust domain of ${bundles.trustDomains.join(', ')}`,
+      facts.trustDomain,
+    );
+  if (intermediatesDer.length > MAX_INTERMEDIATES)
+    return refuse(
+      'chain_too_long',
+      `at most ${MAX_INTERMEDIATES} intermediates`,
+      `${intermediatesDer.length}`,
+    );
+  const leaf = new X509Certificate(leafDer);
   const intermediates: Link[] = [];
-  for (const certificate of presented) {
-    const link = readLink(certificate, nowMs);
+  for (const der of intermediatesDer) {
+    const link = readLink(der, nowMs);
     if (link !== null) intermediates.push(link);
   }
-  const search = { intermediates, roots: bundle.roots, nowMs, signatureChecks: MAX_SIGNATURE_CHECKS };
-  if (reachesRoot(leaf, [], search)) return null;
-  const issuer = (leaf.issuer ?? '').replaceAll('\n', ',').slice(0, 160);
+  const search: Search = { intermediates, roots, nowMs, budget: MAX_SIGNATURE_CHECKS };
+  const found = climb(leaf, [], search);
+  if (found === null)
+    return refuse(
+      'no_chain',
+      `a chain to a root of ${facts.trustDomain}`,
+      `issuer ${JSON.stringify(leaf.issuer ?? '')
+        .replaceAll('\n', ',')
+        .slice(0, 160)}, ${intermediates.length} usable of ${intermediatesDer.length} intermediates`,
+    );
   return {
-    reason: 'no_chain',
-    wanted: `a chain to ${bundle.subjects.slice(0, 4).map(quoted).join(' or ')}`,
-    got: `issuer ${quoted(issuer)}, ${intermediates.length} usable of ${presented.length} intermediates`,
+    serials: [facts.serial, ...found.path.map((link) => link.fields.serial)],
+    rootFingerprint: found.root.fingerprint256,
   };
 }
 
-const quoted = (text: string): string => JSON.stringify(text);
-
 /** An intermediate that may sign now; null for any other, which is passed over as if it were not there. */
-function readLink(certificate: X509Certificate, nowMs: number): Link | null {
-  let fields: CertificateFields;
+function readLink(der: Uint8Array, nowMs: number): Link | null {
+  let link: Link;
   try {
-    fields = readCertificate(certificate.raw);
+    link = { certificate: new X509Certificate(der), fields: readCertificate(der) };
   } catch {
     return null;
   }
+  const { fields } = link;
   const maySign = fields.keyUsage === -1 || (fields.keyUsage & KEY_USAGE_CERT_SIGN) !== 0;
   const isUsable =
     fields.version === 3 &&
@@ -84,30 +110,43 @@ function readLink(certificate: X509Certificate, nowMs: number): Link | null {
     // 2.5.29.30, nameConstraints, is the handshake's to judge.
     (fields.unknownCriticalExtension === '' || fields.unknownCriticalExtension === '2.5.29.30') &&
     validityFault(fields, nowMs) === null;
-  return isUsable ? { certificate, fields } : null;
+  return isUsable ? link : null;
 }
 
 /** Depth first, roots before intermediates; `path` holds the intermediates climbed so far, nearest first. */
-function reachesRoot(below: X509Certificate, path: readonly Link[], search: Search): boolean {
+function climb(
+  below: X509Certificate,
+  path: readonly Link[],
+  search: Search,
+): { root: X509Certificate; path: readonly Link[] } | null {
   for (const root of search.roots) {
-    const fields = readCertificate(root.raw);
-    const isInForce = validityFault(fields, search.nowMs) === null;
-    const reachesDown = fields.pathLength === -1 || path.length <= fields.pathLength;
-    if (isInForce && reachesDown && signed(root, below, search)) return true;
+    if (isWithinValidity(root, search.nowMs) && signs(root, below, search)) {
+      const limit = pathLengthOf(root);
+      if (limit === -1 || path.length <= limit) return { root, path };
+    }
   }
   for (const link of search.intermediates) {
+    if (path.includes(link)) continue;
     const { pathLength } = link.fields;
-    if (path.includes(link) || (pathLength !== -1 && path.length > pathLength)) continue;
-    if (signed(link.certificate, below, search) && reachesRoot(link.certificate, [...path, link], search))
-      return true;
+    if (pathLength !== -1 && path.length > pathLength) continue;
+    if (!signs(link.certificate, below, search)) continue;
+    const found = climb(link.certificate, [...path, link], search);
+    if (found !== null) return found;
   }
-  return false;
+  return null;
 }
 
 /** checkIssued compares names and key identifiers and asks for keyCertSign; only then is the signature worth it. */
-function signed(issuer: X509Certificate, below: X509Certificate, search: Search): boolean {
+function signs(issuer: X509Certificate, below: X509Certificate, search: Search): boolean {
   if (!below.checkIssued(issuer)) return false;
-  if (search.signatureChecks === 0) return false;
-  search.signatureChecks--;
+  if (search.budget-- <= 0) return false;
   return below.verify(issuer.publicKey);
+}
+
+function isWithinValidity(certificate: X509Certificate, nowMs: number): boolean {
+  return nowMs >= certificate.validFromDate.getTime() && nowMs < certificate.validToDate.getTime();
+}
+
+function pathLengthOf(root: X509Certificate): number {
+  return readCertificate(root.raw).pathLength;
 }

@@ -25,7 +25,7 @@ export interface SvidFacts extends PeerIdentity {
   readonly notBeforeMs: number;
 }
 
-/** Why a leaf is refused; stable, for logs, metrics and tests. */
+/** Why a certificate or its chain is refused; stable, for logs, metrics and tests. */
 export type SvidReason =
   | 'malformed'
   | 'not_version_3'
@@ -42,7 +42,10 @@ export type SvidReason =
   | 'may_sign'
   | 'wrong_purpose'
   | 'not_yet_valid'
-  | 'expired';
+  | 'expired'
+  | 'foreign_trust_domain'
+  | 'no_chain'
+  | 'chain_too_long';
 
 export interface SvidProblem {
   readonly code: ErrorCodeName;

@@ -3,10 +3,10 @@
  * and not by every peer that refuses us. Reasons end with the fix and never hold a byte of the key.
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { tryParseBundle } from './bundle.ts';
-import { findChainFault } from './chain.ts';
+import { chainEndsInBundle } from './chain.ts';
 import { checkSvid, isSvidProblem, type SvidFacts, type SvidProblem } from './check-svid.ts';
 import { formatCertificate, parseCertificates, parsePem } from './pem.ts';
+import { parseRoots, TrustBundles } from './trust-bundles.ts';
 
 /** A verified identity, written anew so that nothing but what it names is in each part. */
 export interface OwnIdentity {
@@ -32,21 +32,23 @@ export function verifyOwnIdentity(
   const reasons: string[] = [];
   const chain = readChain(chainPem, reasons);
   const key = readKey(keyPem, reasons);
-  const bundle = tryParseBundle(bundlePem);
-  if ('problem' in bundle)
-    reasons.push(`the trust bundle cannot be used: ${bundle.problem}; give the root certificates as PEM`);
+  const roots = parseRoots(bundlePem);
+  if ('problem' in roots)
+    reasons.push(`the trust bundle cannot be used: ${roots.problem}; give the root certificates as PEM`);
   if (chain === null) return { ok: false, reasons };
-  const [leaf] = chain;
+  const [leaf, ...above] = chain;
   const facts = checkSvid(leaf.raw, nowMs, 'both');
   if (isSvidProblem(facts)) reasons.push(leafReason(facts));
   if (key !== null && !keyFits(leaf, key.object))
     reasons.push(
       'the private key does not fit the first certificate of the chain; write the pair of one issuance, the leaf first',
     );
-  if (reasons.length > 0 || 'problem' in bundle || key === null || isSvidProblem(facts))
+  if (reasons.length > 0 || 'problem' in roots || key === null || isSvidProblem(facts))
     return { ok: false, reasons };
-  const fault = findChainFault(chain, bundle, nowMs);
-  if (fault !== null) {
+  const bundles = new TrustBundles(new Map([[facts.trustDomain, roots]]));
+  const raws = above.map((certificate) => certificate.raw);
+  const fault = chainEndsInBundle(leaf.raw, raws, bundles, nowMs, 'both');
+  if (isSvidProblem(fault)) {
     const found = `wanted ${fault.wanted}, got ${fault.got}`;
     const fix = "add the intermediates after the leaf, or the issuer's root to the bundle";
     return { ok: false, reasons: [`the chain does not reach the trust bundle: ${found}; ${fix}`] };
@@ -57,7 +59,7 @@ export function verifyOwnIdentity(
       facts,
       chainPem: chain.map((certificate) => formatCertificate(certificate.raw)).join(''),
       keyPem: key.pem,
-      bundlePem: bundle.pems.join(''),
+      bundlePem: roots.map((root) => formatCertificate(root.raw)).join(''),
     },
   };
 }
