@@ -58,3 +58,63 @@ export function formatProblem(problem: Problem): string {
 export function hasErrors(problems: readonly Problem[]): boolean {
   return problems.some((problem) => problem.severity === 'error');
 }
+
+/** Collects problems up to a bound; those past it are counted. */
+export class ProblemList {
+  readonly #kept: Problem[] = [];
+  readonly #limit: number;
+  /** The shape check and the typed reading may both find one fault. */
+  readonly #seen = new Set<string>();
+  #dropped = 0;
+  #errors = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  add(
+    severity: Severity,
+    code: ProblemCode,
+    position: Position,
+    path: string,
+    message: string,
+    fix: string,
+  ): void {
+    const { file, line, column } = position;
+    const identity = `${file}\n${line}:${column}:${code}:${path}`;
+    if (this.#seen.has(identity)) return;
+    if (severity === 'error') this.#errors += 1;
+    // An error is never lost among warnings: it is what forbids to start.
+    if (this.#kept.length >= this.#limit && !(severity === 'error' && this.#errors === 1)) {
+      this.#dropped += 1;
+      return;
+    }
+    this.#seen.add(identity);
+    this.#kept.push({ file, line, column, path, severity, code, message, fix });
+  }
+
+  /** In the order of files, lines and columns; a last one says how many were dropped. */
+  sorted(): Problem[] {
+    const sorted = this.#kept.toSorted(
+      (a, b) => compareBytes(a.file, b.file) || a.line - b.line || a.column - b.column,
+    );
+    if (this.#dropped > 0) {
+      sorted.push({
+        file: sorted.at(-1)?.file ?? '',
+        line: 1,
+        column: 1,
+        path: '',
+        severity: this.#errors > 0 ? 'error' : 'warning',
+        code: 'too_large',
+        message: `${this.#dropped} more problems are not shown`,
+        fix: 'correct those above first',
+      });
+    }
+    return sorted;
+  }
+}
+
+/** Order of paths by their UTF-8 bytes. */
+export function compareBytes(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}

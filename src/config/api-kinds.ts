@@ -1,0 +1,45 @@
+/**
+ * The kinds of Istio's API groups, and what this version does with each.
+ */
+
+export type KindUse =
+  | { readonly use: 'acted-on' }
+  /** Decides access and cannot be enforced: an error. */
+  | { readonly use: 'refused' }
+  | { readonly use: 'ignored'; readonly effect: string };
+
+const actedOn: KindUse = { use: 'acted-on' };
+const refused: KindUse = { use: 'refused' };
+const ignored = (effect: string): KindUse => ({ use: 'ignored', effect });
+
+const NO_OUTBOUND = 'this version carries inbound traffic only';
+
+/** Group → kind → use. */
+export const ISTIO_KINDS: Readonly<Record<string, Readonly<Record<string, KindUse>>>> = {
+  'security.istio.io': {
+    PeerAuthentication: actedOn,
+    AuthorizationPolicy: refused,
+    RequestAuthentication: refused,
+  },
+  'networking.istio.io': {
+    DestinationRule: ignored(NO_OUTBOUND),
+    ServiceEntry: ignored(NO_OUTBOUND),
+    WorkloadEntry: ignored(NO_OUTBOUND),
+    WorkloadGroup: ignored('workloads are not registered'),
+    VirtualService: ignored('requests are not routed by it'),
+    Sidecar: ignored('listeners are those of postern.yaml'),
+    Gateway: ignored('this is no gateway'),
+    EnvoyFilter: ignored('there is no Envoy to patch'),
+    ProxyConfig: ignored('postern.yaml configures the proxy'),
+  },
+  'telemetry.istio.io': {
+    Telemetry: ignored('metrics, traces and access logs stay as postern.yaml and MeshConfig say'),
+  },
+  'extensions.istio.io': {
+    WasmPlugin: ignored('the plugin does not run'),
+    TrafficExtension: ignored('the extension does not run'),
+  },
+};
+
+/** Of any kind of these groups, all versions mean the same. */
+export const ISTIO_VERSIONS: readonly string[] = ['v1', 'v1beta1', 'v1alpha3', 'v1alpha1'];
