@@ -46,7 +46,10 @@ export const ERROR_CODES = {
   not_redirected: downstream(0, 'NR', 'the connection was made to our own port and intercept.direct is not set'),
   foreign_destination: downstream(0, 'NR', 'the original destination is not an address of this host'),
   outbound_not_supported: downstream(0, 'NR', 'the connection was made on this host; outbound is not built yet'),
+  own_port: downstream(0, 'NR', 'the original destination is a port of this sidecar itself'),
   sniff_timeout: downstream(0, 'NR', 'too few bytes came to tell the protocol before the deadline'),
+  closed_while_sniffing: downstream(0, 'DC', 'the peer closed before its first bytes told the protocol'),
+  bad_client_hello: downstream(0, 'DPE', 'the connection began as TLS and its ClientHello is malformed'),
   too_many_connections: downstream(0, 'UO', 'limits.maxConnections is reached'),
   // choose chain
   no_filter_chain_match: downstream(0, 'NR', 'no inbound chain takes this kind of connection'),
