@@ -1,0 +1,157 @@
+/**
+ * The only way from a finished handshake to a peer: it runs on full and on resumed sessions.
+ *
+ * The library lets everybody through (`rejectUnauthorized: false`) so that the reason of a refusal is known;
+ * it checks nothing on resumption, and it knows neither SPIFFE IDs nor which root may vouch for which trust
+ * domain. All of that is decided here (X.509-SVID §4–5).
+ */
+import type { X509Certificate } from 'node:crypto';
+import type tls from 'node:tls';
+import type { PeerIdentity } from '../core/peer-identity.ts';
+import { chainEndsInBundle } from '../svid/chain.ts';
+import { checkSvid, isSvidProblem, type SvidFacts } from '../svid/check-svid.ts';
+import type { PresentedCertificate, Refusal } from './handshake-failure.ts';
+import {
+  foreignChain,
+  foreignTrustDomain,
+  NO_CERTIFICATE,
+  notAnSvid,
+  outdatedCertificate,
+  outdatedIssuer,
+  untrustedCertificate,
+} from './peer-refusals.ts';
+import { oneLineName, type RememberedChain, type TrustView } from './trust-view.ts';
+
+export interface AcceptedPeer {
+  readonly ok: true;
+  readonly peer: PeerIdentity;
+  readonly chainSerials: readonly string[];
+  readonly resumed: boolean;
+}
+
+export interface RefusedPeer {
+  readonly ok: false;
+  readonly refusal: Refusal;
+  readonly presented: PresentedCertificate | null;
+  /** The library's verdict on the chain, '' if it was content. */
+  readonly libraryError: string;
+}
+
+/** How many of the certificates that a peer sent are looked at. */
+const MAX_ABOVE = 10;
+/** How far a stranger's names go into a log line. */
+const MAX_NAME = 512;
+/** How long a chain that was followed here is not followed again for the same leaf. */
+const FOLLOWED_LIFETIME_MS = 60_000;
+
+/**
+ * `proven`: the library verified against exactly the roots of `trust`, and these are the roots of every trust
+ * domain in it. Where that is not so, the chain is followed again to a root of the leaf's own trust domain.
+ */
+export function acceptPeer(
+  socket: tls.TLSSocket,
+  trust: TrustView,
+  proven: boolean,
+  nowMs: number,
+): AcceptedPeer | RefusedPeer {
+  const certificate = socket.getPeerX509Certificate();
+  // Not "authorised" comes first. A certificate is asked for as well: a session that was made without one may
+  // be resumed, and a library that forgets to look calls it authorised.
+  if (!socket.authorized || certificate === undefined)
+    return refuseUnauthorised(socket, certificate, trust, nowMs);
+  const svid = checkSvid(certificate.raw, nowMs);
+  if (isSvidProblem(svid)) return refuse(notAnSvid(svid), certificate);
+  if (!trust.trusts(svid.trustDomain)) return refuse(foreignTrustDomain(svid, trust), certificate);
+  const resumed = socket.isSessionReused();
+  const remembered = trust.recall(svid.hash);
+  let followedAtMs = remembered?.followedAtMs ?? 0;
+  if (!proven && Math.abs(nowMs - followedAtMs) >= FOLLOWED_LIFETIME_MS) {
+    // A resumed session has lost the certificates between leaf and root: a leaf that no root signed itself
+    // cannot be followed then, and is refused.
+    const above = certificatesAbove(certificate).map((issuer) => issuer.raw);
+    const followed = chainEndsInBundle(certificate.raw, above, trust.bundles, nowMs);
+    if (isSvidProblem(followed)) return refuse(foreignChain(followed, svid), certificate);
+    followedAtMs = nowMs;
+  }
+  if (resumed) {
+    if (remembered === undefined) return { ok: true, peer: svid, chainSerials: [svid.serial], resumed };
+    if (remembered.notAfterMs <= nowMs) {
+      return refuse(outdatedCertificate('expired', remembered.notAfterMs, true), certificate);
+    }
+    return { ok: true, peer: svid, chainSerials: remembered.serials, resumed };
+  }
+  const chain = rememberedChain(certificate, svid, followedAtMs, nowMs);
+  trust.remember(svid.hash, chain);
+  return { ok: true, peer: svid, chainSerials: chain.serials, resumed };
+}
+
+/** What the peer sent besides its leaf, nearest first. */
+function certificatesAbove(leaf: X509Certificate): X509Certificate[] {
+  const above: X509Certificate[] = [];
+  let next = leaf.issuerCertificate;
+  for (; next !== undefined && above.length < MAX_ABOVE; next = next.issuerCertificate) above.push(next);
+  return above;
+}
+
+function rememberedChain(
+  leaf: X509Certificate,
+  svid: SvidFacts,
+  followedAtMs: number,
+  nowMs: number,
+): RememberedChain {
+  const serials = [svid.serial];
+  let { notAfterMs } = svid;
+  for (const issuer of certificatesAbove(leaf)) {
+    serials.push(issuer.serialNumber.toLowerCase());
+    const endMs = issuer.validToDate.getTime();
+    // One that has ended already was not needed: the chain verified without it.
+    if (endMs > nowMs && endMs < notAfterMs) notAfterMs = endMs;
+  }
+  return { serials, notAfterMs, followedAtMs };
+}
+
+/** The library said no, or had nothing to say it of. */
+function refuseUnauthorised(
+  socket: tls.TLSSocket,
+  certificate: X509Certificate | undefined,
+  trust: TrustView,
+  nowMs: number,
+): RefusedPeer {
+  if (certificate === undefined) {
+    return { ok: false, refusal: NO_CERTIFICATE, presented: null, libraryError: '' };
+  }
+  // Typed as an Error, and a code in fact.
+  const verdict = String(socket.authorizationError);
+  const isOutdated = verdict === 'CERT_HAS_EXPIRED' || verdict === 'CERT_NOT_YET_VALID';
+  return refuse(
+    isOutdated ? outdated(certificate, verdict, nowMs) : untrustedCertificate(verdict, certificate, trust),
+    certificate,
+    verdict,
+  );
+}
+
+/** Whose time it was: the leaf's, or that of something above it. */
+function outdated(leaf: X509Certificate, verdict: string, nowMs: number): Refusal {
+  const endMs = leaf.validToDate.getTime();
+  const beginMs = leaf.validFromDate.getTime();
+  if (endMs <= nowMs) return outdatedCertificate('expired', endMs, false);
+  if (beginMs > nowMs) return outdatedCertificate('not_yet_valid', beginMs, false);
+  return outdatedIssuer(verdict);
+}
+
+function refuse(refusal: Refusal, certificate: X509Certificate, libraryError = ''): RefusedPeer {
+  return { ok: false, refusal, presented: describe(certificate), libraryError };
+}
+
+/** For the log line; a certificate that nobody vouched for is read with the same care. */
+function describe(certificate: X509Certificate): PresentedCertificate {
+  const svid = checkSvid(certificate.raw, 0);
+  return {
+    spiffeId: svid.spiffeId,
+    subject: oneLineName(certificate.subject).slice(0, MAX_NAME),
+    issuer: oneLineName(certificate.issuer).slice(0, MAX_NAME),
+    serial: certificate.serialNumber.toLowerCase(),
+    notBeforeMs: certificate.validFromDate.getTime(),
+    notAfterMs: certificate.validToDate.getTime(),
+  };
+}
