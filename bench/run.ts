@@ -4,6 +4,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { detach } from '../src/core/detach.ts';
 import { startApp } from './bench-run.ts';
 import type { BenchRun, PeerHere } from './bench-run.ts';
 import { makeCertificates } from './certificates.ts';
@@ -95,11 +96,19 @@ async function main(): Promise<number> {
   }
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1));
+let wasInterrupted = false;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    // The second time without waiting: whatever is left is killed on the way out.
+    if (wasInterrupted) process.exit(1);
+    wasInterrupted = true;
+    detach(endAllChildren(), () => undefined);
+  });
+}
 try {
   process.exitCode = await main();
 } catch (thrown) {
-  note((thrown as Error).message);
+  note(wasInterrupted ? 'Interrupted' : (thrown as Error).message);
   process.exitCode = thrown instanceof UsageError ? 2 : 1;
 }
 process.exit();

@@ -136,7 +136,8 @@ async function runHandshakes(job: LoadJob, options: ConnectionOptions): Promise<
         time.record(startedMs, answered.socket.isSessionReused());
         answered.end(() => {
           live.delete(answered);
-          startNext(job.mode === 'resumed' ? answered.session : null);
+          // Node's server gives no new ticket on a resumed session: the old one goes on.
+          startNext(job.mode === 'resumed' ? (answered.session ?? ticket) : null);
         });
       },
       onFailed: failure.reject,

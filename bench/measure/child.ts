@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { processTree } from './proc.ts';
 
 /** The proxy has one CPU for itself, the load and the app share the other. */
 export const PROXY_CPU = 0;
@@ -103,13 +104,21 @@ export class Child {
   async end(): Promise<void> {
     if (this.#exit !== null) return;
     this.#process.kill('SIGTERM');
-    const timer = setTimeout(() => this.#process.kill('SIGKILL'), END_MS);
+    const timer = setTimeout(() => this.kill(), END_MS);
     await this.exited;
     clearTimeout(timer);
   }
 
+  /** It and its own children, at once: a master's workers outlive its SIGKILL. */
   kill(): void {
-    this.#process.kill('SIGKILL');
+    if (this.#exit !== null || this.pid === 0) return;
+    for (const pid of processTree(this.pid).toReversed()) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // It has ended by itself.
+      }
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 /**
  * What the peers on node:https share: an mTLS server as a careful Node user would set it up, and the ready line.
+ * It ends with its standard input.
  * Settings come by environment: BENCH_CERTIFICATE, BENCH_KEY, BENCH_ROOTS, BENCH_OWN_URI, BENCH_APP_PORT.
  */
 import { readFileSync } from 'node:fs';
@@ -41,4 +42,6 @@ export function startHttpsFront(forward: (request: IncomingMessage, response: Se
     const { port } = server.address() as AddressInfo;
     process.stdout.write(`${JSON.stringify({ ready: true, port })}\n`);
   });
+  process.stdin.on('end', () => process.exit(0));
+  process.stdin.resume();
 }

@@ -1,7 +1,7 @@
 /**
  * A started peer: its process on the proxy's CPU, its port, and the time that it took to get ready.
  */
-import { mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -19,10 +19,9 @@ export interface RunningPeer {
   readonly port: number;
   /** From the start of its process until its ready line, or until its port took a connection. */
   readonly readyMs: number;
-  /** When its process was started, on the clock of performance.now(). */
-  readonly startedAtMs: number;
   /** It and its children, as they are now. */
   pids(): number[];
+  /** Ends it and removes its folder. */
   end(): Promise<void>;
 }
 
@@ -88,9 +87,11 @@ export async function startPeer(
       version: installed.version,
       port: readyPort,
       readyMs: performance.now() - startedAtMs,
-      startedAtMs,
       pids: () => processTree(child.pid),
-      end: () => child.end(),
+      end: async () => {
+        await child.end();
+        rmSync(folder, { recursive: true, force: true });
+      },
     };
   } catch (thrown) {
     await child.end();

@@ -33,8 +33,11 @@ export async function runHandshakeScenario(run: BenchRun): Promise<ScenarioResul
       seen?.full.push(perCpuSecond(full));
       const didResume = resumed.resumed / resumed.requests >= RESUMED_SHARE;
       seen?.resumed.push(didResume ? perCpuSecond(resumed) : Number.NaN);
-      const shown = `${formatNumber(perCpuSecond(full))} full, ${formatNumber(perCpuSecond(resumed))} resumed`;
-      run.note(`round ${round} ${each.peer.name}: ${shown}${didResume ? '' : ' (${Math.round((100 * resumed.resumed) / resumed.requests)} % resumed)'}`);
+      const share = didResume
+        ? ''
+        : ` (only ${Math.round((100 * resumed.resumed) / resumed.requests)} % did resume)`;
+      const shown = `${formatNumber(perCpuSecond(full))} full, ${formatNumber(perCpuSecond(resumed))} resumed${share}`;
+      run.note(`round ${round} ${each.peer.name}: ${shown}`);
     }
   } finally {
     await endPeers(running);

@@ -54,9 +54,10 @@ async function measure(run: BenchRun, here: PeerHere): Promise<Memory> {
       return rssBytes(running.pids());
     };
     const { idleConnections } = run.options;
-    const before = await whileIdle(run, running, Math.min(WARM_CONNECTIONS, idleConnections), look);
+    const warm = Math.min(WARM_CONNECTIONS, Math.floor(idleConnections / 2));
+    const before = await whileIdle(run, running, warm, look);
     const during = await whileIdle(run, running, idleConnections, look);
-    return (during - before) / Math.max(1, idleConnections - WARM_CONNECTIONS);
+    return (during - before) / (idleConnections - warm);
   });
   return { version: here.installed.version, ...first, idleBytes };
 }
@@ -98,7 +99,7 @@ export async function runMemory(run: BenchRun): Promise<ScenarioResult> {
       ];
     }),
     remarks: [
-      'Resident memory of the largest process (nginx: its worker). Each idle connection had one answer before.',
+      'Resident memory of the largest process (nginx: its worker); at rest: after the checks, nothing open. Each idle connection had one answer before.',
       `Idle connections: growth from ${WARM_CONNECTIONS} of them, divided; kernel buffers are not in it.`,
     ],
     peers: [...measured].map(([name, seen]): PeerFigures => ({

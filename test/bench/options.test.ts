@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { parseOptions, SCENARIO_NAMES, UsageError } from '../../bench/options.ts';
+import { turns } from '../../bench/scenarios/peers-in-turn.ts';
+
+describe('bench command line', () => {
+  it('measures the inbound road with every peer, three rounds of five seconds, if told nothing', () => {
+    const options = parseOptions([]);
+    assert.deepEqual(options?.scenarios, ['inbound']);
+    assert.deepEqual(
+      [options.rounds, options.seconds, options.connections, options.idleConnections],
+      [3, 5, 32, 5000],
+    );
+    assert.equal(options.arePeersNamed, false);
+    assert.equal(options.peers[0], 'postern');
+  });
+
+  it('lets flags win over what --smoke shortens', () => {
+    const options = parseOptions([
+      '--smoke',
+      '--rounds',
+      '2',
+      '--scenario',
+      'all',
+      '--peers',
+      'undici,nginx',
+    ]);
+    assert.deepEqual([options?.rounds, options?.seconds, options?.isSmoke], [2, 0.5, true]);
+    assert.deepEqual(options?.scenarios, SCENARIO_NAMES);
+    assert.deepEqual(options?.peers, ['nginx', 'undici']);
+  });
+
+  const misuses = [
+    '--rounds=0',
+    '--rounds=1.5',
+    '--seconds=x',
+    '--peers=apache',
+    '--scenario=x',
+    '--what',
+    '--name=../x',
+  ];
+  for (const flag of misuses) {
+    it(`refuses ${flag}`, () => {
+      assert.throws(() => parseOptions([flag]), UsageError);
+    });
+  }
+
+  it('is only helpful on --help', () => {
+    assert.equal(parseOptions(['--help']), null);
+  });
+
+  it('begins each round with another peer and leaves none out', () => {
+    const order = turns(['a', 'b', 'c'], 3);
+    assert.equal(order.map(({ running }) => running).join(''), 'abcbcacab');
+    assert.deepEqual(
+      order.map(({ round }) => round),
+      [1, 1, 1, 2, 2, 2, 3, 3, 3],
+    );
+  });
+});
