@@ -64,14 +64,14 @@ export function decideDirection(
   settings: DirectionSettings,
 ): Direction {
   if (original === null || (original.port === local.port && original.ip === local.ip)) {
-    return decideNotRedirected(local, settings);
+    return decideToOwnPort(original ?? local, settings);
   }
   const madeOnThisHost = isLoopback(local.ip);
   // Loopback is ours only for who is on this host: from outside it is a spoofed route (RFC 1122 §3.2.1.3).
   const toLoopback = isLoopback(original.ip);
   const toThisHost = toLoopback ? madeOnThisHost : settings.hostAddresses.has(original.ip);
 
-  if (toThisHost && settings.interceptPorts.has(original.port)) return decideNotRedirected(local, settings);
+  if (toThisHost && settings.interceptPorts.has(original.port)) return decideToOwnPort(original, settings);
   if (toThisHost && settings.reservedPorts.has(original.port)) {
     return {
       kind: 'refused',
@@ -100,12 +100,12 @@ export function decideDirection(
 }
 
 /** Somebody dialled our own port: meant for the app that `intercept.direct` names, else a loop or a mistake. */
-function decideNotRedirected(local: Address, settings: DirectionSettings): Direction {
+function decideToOwnPort(dialled: Address, settings: DirectionSettings): Direction {
   const { direct } = settings;
   if (direct !== null) {
     return {
       kind: 'inbound',
-      destination: { ip: local.ip, port: direct.port },
+      destination: { ip: dialled.ip, port: direct.port },
       appTarget: direct,
       direct: true,
     };
@@ -113,8 +113,8 @@ function decideNotRedirected(local: Address, settings: DirectionSettings): Direc
   return {
     kind: 'refused',
     code: 'not_redirected',
-    destination: local,
-    detail: `the connection was made to ${formatAddress(local)} itself`,
+    destination: dialled,
+    detail: `the connection was made to ${formatAddress(dialled)} itself`,
     hint: 'set intercept.direct to the app HOST:PORT, or redirect connections here with `postern intercept apply`',
   };
 }

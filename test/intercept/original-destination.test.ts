@@ -59,7 +59,8 @@ describe('SO_ORIGINAL_DST', () => {
         const address = server.address();
         assert.ok(address !== null && typeof address === 'object');
         const client = net.connect(address.port, host === '::' ? '127.0.0.1' : host);
-        const [socket] = await once(server, 'connection');
+        const accepted: unknown[] = await once(server, 'connection');
+        const socket = accepted[0];
         assert.ok(socket instanceof net.Socket);
         const answer = lookUp.of(socket);
         if (answer !== null) assert.equal(answer.port, address.port);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { METHODS } from 'node:http';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { KNOWN_METHODS, MAX_FIRST_LINE_BYTES } from '../../src/intercept/request-line.ts';
 import { MAX_SNIFF_BYTES, sniff } from '../../src/intercept/sniff.ts';
 import { RECORDED, hello, serverName } from './client-hello-writer.ts';
