@@ -7,6 +7,7 @@
 import { X509Certificate } from 'node:crypto';
 import { type CertificateFields, KEY_USAGE_CERT_SIGN, readCertificate } from './certificate.ts';
 import { checkSvid, isSvidProblem, type SvidProblem, validityFault } from './check-svid.ts';
+import { quoteText } from './quote-text.ts';
 import type { TrustBundles } from './trust-bundles.ts';
 
 /** A chain that reaches a root. */
@@ -82,9 +83,7 @@ export function chainEndsInBundle(
     return refuse(
       'no_chain',
       `a chain to a root of ${facts.trustDomain}`,
-      `issuer ${JSON.stringify(leaf.issuer ?? '')
-        .replaceAll('\n', ',')
-        .slice(0, 160)}, ${intermediates.length} usable of ${intermediatesDer.length} intermediates`,
+      `issuer ${quoteText((leaf.issuer ?? '').replaceAll('\n', ','))}, ${intermediates.length} usable of ${intermediatesDer.length} intermediates`,
     );
   return {
     serials: [facts.serial, ...found.path.map((link) => link.fields.serial)],

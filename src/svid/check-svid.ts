@@ -17,6 +17,7 @@ import {
   readCertificate,
 } from './certificate.ts';
 import { DerError } from './der-reader.ts';
+import { quoteText } from './quote-text.ts';
 import { parseSpiffeId, serviceAccountOf, SpiffeId } from './spiffe-id.ts';
 import { formatSubject } from './subject-name.ts';
 
@@ -67,9 +68,6 @@ const PURPOSE_BITS: Readonly<Record<SvidPurpose, number>> = {
   server: PURPOSE_SERVER_AUTH,
   both: PURPOSE_CLIENT_AUTH | PURPOSE_SERVER_AUTH,
 };
-
-/** How far a certificate's text goes into messages. */
-const MAX_SHOWN = 128;
 
 export function isSvidProblem(answer: object): answer is SvidProblem {
   return 'reason' in answer;
@@ -137,13 +135,17 @@ function findFault(
     );
   if (fields.uris.length === 0) return fault('no_uri_san', 'exactly one URI SAN', 'none');
   if (fields.uris.length > 1)
-    return fault('several_uri_sans', 'exactly one URI SAN', fields.uris.map(shown).join(' '));
+    return fault('several_uri_sans', 'exactly one URI SAN', fields.uris.slice(0, 4).map(quoteText).join(' '));
   if (!(id instanceof SpiffeId))
-    return fault('bad_spiffe_id', 'a SPIFFE ID', `${shown(fields.uris[0]!)}: ${id?.problem ?? ''}`);
-  if (id.path === '') return fault('no_path', 'a SPIFFE ID with a path', shown(id.text));
+    return fault('bad_spiffe_id', 'a SPIFFE ID', `${quoteText(fields.uris[0]!)}: ${id?.problem ?? ''}`);
+  if (id.path === '') return fault('no_path', 'a SPIFFE ID with a path', quoteText(id.text));
   for (const dnsName of fields.dnsNames)
     if (!isSafeDnsName(dnsName))
-      return fault('bad_dns_san', 'DNS SANs of printable characters but space " , ; = \\', shown(dnsName));
+      return fault(
+        'bad_dns_san',
+        'DNS SANs of printable characters but space " , ; = \\',
+        quoteText(dnsName),
+      );
   if (fields.ca) return fault('is_ca', 'basicConstraints CA:FALSE', 'CA:TRUE');
   return keyFault(fields.keyUsage, fields.purposes, purposeBits) ?? validityFault(fields, nowMs);
 }
@@ -218,10 +220,4 @@ function purposeText(bits: number): string {
 
 function timeText(ms: number): string {
   return new Date(ms).toISOString().replace('.000Z', 'Z');
-}
-
-/** Text out of a certificate, fit for a log line: quoted, escaped, cut. */
-function shown(text: string): string {
-  const cut = text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
-  return JSON.stringify(cut).replaceAll(/[\u007F-\u009F]/g, '?');
 }

@@ -3,6 +3,8 @@
  *
  * Nothing is normalised: what differs by one byte is another identity or none.
  */
+import { quoteText } from './quote-text.ts';
+
 declare const trustDomainBrand: unique symbol;
 
 /** The name of a trust domain, `cluster.local`; only `parseTrustDomain` and `parseSpiffeId` make one. */
@@ -42,7 +44,7 @@ export class SpiffeId {
   static parse(text: string): SpiffeId {
     const parsed = SpiffeId.tryParse(text);
     if (parsed instanceof SpiffeId) return parsed;
-    throw new TypeError(`Cannot parse SPIFFE ID ${JSON.stringify(text)}: ${parsed.problem}`);
+    throw new TypeError(`Cannot parse SPIFFE ID ${quoteText(text)}: ${parsed.problem}`);
   }
 
   static tryParse(text: string): SpiffeId | SpiffeIdProblem {
@@ -100,7 +102,7 @@ function trustDomainProblem(text: string): string | null {
   for (let i = 0; i < text.length; i++) {
     // Codes past 127 read undefined, and undefined & 1 is 0.
     if ((CLASSES[text.charCodeAt(i)]! & 1) === 0)
-      return `the trust domain has ${JSON.stringify(text[i])}, allowed are a-z 0-9 . - _`;
+      return `the trust domain has ${quoteText(text.charAt(i))}, allowed are a-z 0-9 . - _`;
   }
   return null;
 }
@@ -111,7 +113,7 @@ function pathProblem(text: string, start: number): string | null {
     const code = i === text.length ? SLASH : text.charCodeAt(i);
     if (code !== SLASH) {
       if ((CLASSES[code]! & 2) === 0)
-        return `the path has ${JSON.stringify(text[i])}, allowed are a-z A-Z 0-9 . - _`;
+        return `the path has ${quoteText(text.charAt(i))}, allowed are a-z A-Z 0-9 . - _`;
       continue;
     }
     const length = i - segmentStart;

@@ -5,6 +5,7 @@ import { X509Certificate } from 'node:crypto';
 import { MeshError } from '../core/errors.ts';
 import { readCertificate } from './certificate.ts';
 import { formatCertificate, parseCertificates } from './pem.ts';
+import { quoteText } from './quote-text.ts';
 import { parseTrustDomain } from './spiffe-id.ts';
 
 const NO_ROOTS: readonly X509Certificate[] = [];
@@ -48,7 +49,7 @@ export function parseBundles(bundles: Readonly<Record<string, string>>): TrustBu
   for (const [name, pem] of Object.entries(bundles)) {
     const trustDomain = parseTrustDomain(name);
     if (typeof trustDomain !== 'string')
-      throw new MeshError('identity_invalid', `trust domain ${JSON.stringify(name)}: ${trustDomain.problem}`);
+      throw new MeshError('identity_invalid', `trust domain ${quoteText(name)}: ${trustDomain.problem}`);
     const parsed = parseRoots(pem);
     if ('problem' in parsed)
       throw new MeshError('identity_invalid', `trust bundle of "${trustDomain}": ${parsed.problem}`);
