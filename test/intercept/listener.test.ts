@@ -148,7 +148,7 @@ describe('the listener', () => {
     for (const begun of [recorded('curl').subarray(0, 100), 'P', 'PRI * HTTP/2', 'ANYTHING /x']) {
       const shown = JSON.stringify(begun.toString('latin1').slice(0, 12));
       it(`closes what begins with ${shown} and stops, with protocolDetectionTimeout ${protocolDetectionTimeoutMs}`, async () => {
-        await using fixture = await ListenerFixture.open({ protocolDetectionTimeoutMs, sniffTimeoutMs: 60 });
+        await using fixture = await ListenerFixture.open({ protocolDetectionTimeoutMs, sniffTimeoutMs: 200 });
         using client = await connectRaw({ port: fixture.port });
         await client.write(begun);
         const refused = await fixture.refused.next();
