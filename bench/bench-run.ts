@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import { SERVER_URI } from './certificates.ts';
 import type { Certificates } from './certificates.ts';
 import { checkPeer } from './check-peer.ts';
+import { checkStreamPeer } from './check-stream-peer.ts';
 import type { LoadJob, LoadResult } from './load/job.ts';
 import { Child, IS_PINNED, LOAD_CPU, PROXY_CPU } from './measure/child.ts';
 import type { Options } from './options.ts';
-import type { Installed, Peer } from './peers/peer.ts';
+import type { AppProtocol, Installed, Peer } from './peers/peer.ts';
 import { startPeer } from './peers/running-peer.ts';
 import type { RunningPeer } from './peers/running-peer.ts';
 
@@ -26,10 +27,11 @@ export interface BenchRun {
   readonly options: Options;
   readonly folder: string;
   readonly certificates: Certificates;
+  readonly protocol: AppProtocol;
   readonly appPort: number;
+  /** Those that carry the protocol: the rows of the table. */
+  readonly peerNames: readonly string[];
   readonly here: readonly PeerHere[];
-  /** Names of the peers that are not on this machine. */
-  readonly missing: readonly string[];
   /** One line of progress, on stderr. */
   note(text: string): void;
 }
@@ -41,8 +43,8 @@ function startProgram(folder: string, name: string, file: string, args: readonly
 }
 
 /** The app; it ends with this process. */
-export async function startApp(folder: string): Promise<number> {
-  const child = startProgram(folder, 'app', 'app.ts', []);
+export async function startApp(folder: string, protocol: AppProtocol): Promise<number> {
+  const child = startProgram(folder, `${protocol}-app`, protocol === 'tcp' ? 'stream-app.ts' : 'app.ts', []);
   const ready = JSON.parse(await child.line(START_MS)) as { port: number };
   return ready.port;
 }
@@ -50,7 +52,7 @@ export async function startApp(folder: string): Promise<number> {
 /** Starts a peer and proves that it does its work. */
 export async function startCheckedPeer(run: BenchRun, { peer, installed }: PeerHere): Promise<RunningPeer> {
   const running = await startPeer(peer, installed, run);
-  await checkPeer(running, run.certificates);
+  await (run.protocol === 'tcp' ? checkStreamPeer : checkPeer)(running, run.certificates);
   return running;
 }
 

@@ -4,7 +4,7 @@
 import { parseArgs } from 'node:util';
 import { PEERS } from './peers/catalogue.ts';
 
-export const SCENARIO_NAMES = ['inbound', 'memory', 'handshakes', 'start'] as const;
+export const SCENARIO_NAMES = ['inbound', 'memory', 'handshakes', 'start', 'bulk'] as const;
 export type ScenarioName = (typeof SCENARIO_NAMES)[number];
 
 export interface Options {

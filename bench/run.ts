@@ -13,8 +13,10 @@ import { formatTable } from './measure/table.ts';
 import { HELP, parseOptions, UsageError } from './options.ts';
 import type { Options, ScenarioName } from './options.ts';
 import { PEERS } from './peers/catalogue.ts';
+import type { AppProtocol } from './peers/peer.ts';
 import { machine, writeResults } from './results.ts';
 import type { ScenarioResult } from './results.ts';
+import { runBulkScenario } from './scenarios/bulk.ts';
 import { runHandshakeScenario } from './scenarios/handshakes.ts';
 import { runInbound } from './scenarios/inbound.ts';
 import { runMemory } from './scenarios/memory.ts';
@@ -25,6 +27,7 @@ const SCENARIOS: Readonly<Record<ScenarioName, (run: BenchRun) => Promise<Scenar
   memory: runMemory,
   handshakes: runHandshakeScenario,
   start: runStart,
+  bulk: runBulkScenario,
 };
 
 function note(text: string): void {
@@ -35,7 +38,8 @@ function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-function findPeers(options: Options): { here: PeerHere[]; missing: string[] } {
+/** Which of the wanted peers are on this machine; a missing one is an error only if it was asked for by name. */
+function findPeers(options: Options): PeerHere[] {
   const here: PeerHere[] = [];
   const missing: string[] = [];
   for (const peer of PEERS.filter(({ name }) => options.peers.includes(name))) {
@@ -46,29 +50,41 @@ function findPeers(options: Options): { here: PeerHere[]; missing: string[] } {
   if (options.arePeersNamed && missing.length > 0) {
     throw new UsageError(`Not installed: ${missing.join(', ')}; leave --peers out to measure what there is`);
   }
-  if (here.length === 0) throw new UsageError('No peer is installed: run npm ci first');
-  return { here, missing };
+  return here;
+}
+
+/** The peers of one protocol with an app that speaks it. */
+async function prepareRun(
+  protocol: AppProtocol,
+  common: Pick<BenchRun, 'options' | 'folder' | 'certificates' | 'here'>,
+): Promise<BenchRun> {
+  const carrying = PEERS.filter((peer) => peer.carries.includes(protocol));
+  const names = new Set(carrying.map((peer) => peer.name));
+  const here = common.here.filter(({ peer }) => names.has(peer.name));
+  if (here.length === 0)
+    throw new UsageError(`None of the peers carries ${protocol}: name others, or run npm ci`);
+  return {
+    ...common,
+    protocol,
+    appPort: await startApp(common.folder, protocol),
+    peerNames: common.options.peers.filter((name) => names.has(name)),
+    here,
+    note,
+  };
 }
 
 async function runScenarios(options: Options, folder: string): Promise<void> {
-  const { here, missing } = findPeers(options);
-  const certificates = makeCertificates(folder);
-  const run: BenchRun = {
-    options,
-    folder,
-    certificates,
-    appPort: await startApp(folder),
-    here,
-    missing,
-    note,
-  };
+  const common = { options, folder, certificates: await makeCertificates(folder), here: findPeers(options) };
   print(machine());
   for (const name of options.scenarios) {
+    const run = await prepareRun(name === 'bulk' ? 'tcp' : 'http', common);
     const result = await SCENARIOS[name](run);
     print(`\n${result.title}\n\n${formatTable(result.headings, result.rows)}\n`);
     for (const remark of result.remarks) print(remark);
     const fileName =
-      options.name === null ? name : options.scenarios.length > 1 ? `${options.name}-${name}` : options.name;
+      options.name === null || options.scenarios.length === 1
+        ? (options.name ?? name)
+        : `${options.name}-${name}`;
     print(writeResults(fileName, options.rounds, result.peers));
   }
 }

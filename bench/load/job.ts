@@ -2,12 +2,13 @@
  * What the load generator is told on its command line and what it prints when it has finished.
  */
 
-export type LoadMode = 'closed' | 'rate' | 'full' | 'resumed' | 'idle';
+export type LoadMode = 'closed' | 'rate' | 'full' | 'resumed' | 'idle' | 'download' | 'upload';
 
 export interface LoadJob {
   /**
    * `closed`: each connection sends its next request when it has the answer. `rate`: a fixed number a second.
    * `full`, `resumed`: a connection, and so a handshake, for each request. `idle`: opens connections and holds them.
+   * `download`, `upload`: endless bytes on each connection, which the result counts as its requests.
    */
   readonly mode: LoadMode;
   readonly port: number;

@@ -1,10 +1,12 @@
 /**
- * The five kinds of load. Each resolves with what was counted, or rejects with the first thing that went wrong:
+ * The kinds of load. Each resolves with what was counted, or rejects with the first thing that went wrong:
  * a benchmark in which one answer was missing or wrong has no figures.
  */
 import type { ConnectionOptions } from 'node:tls';
 import type { LoadJob, LoadMode, LoadResult } from './job.ts';
+import { delay } from './delay.ts';
 import { MeasuredTime } from './measured-time.ts';
+import { runBulk } from './run-bulk.ts';
 import { MtlsConnection } from './mtls-connection.ts';
 
 /** How many handshakes are under way at once while the connections are opened. */
@@ -62,10 +64,6 @@ async function measure(job: LoadJob, time: MeasuredTime, failed: Promise<never>)
   time.open();
   await Promise.race([delay(job.durationMs), failed]);
   return time.close();
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 async function runClosed(job: LoadJob, options: ConnectionOptions): Promise<LoadResult> {
@@ -187,6 +185,8 @@ export async function runLoad(
     full: () => runHandshakes(job, options),
     resumed: () => runHandshakes(job, options),
     idle: () => runIdle(job, options, hold),
+    download: () => runBulk(job, options),
+    upload: () => runBulk(job, options),
   };
   try {
     return await Promise.race([kinds[job.mode](), limit.promise]);

@@ -17,7 +17,7 @@ import { createRequire } from 'node:module';
 import { delimiter, join } from 'node:path';
 import { SERVER_URI } from '../certificates.ts';
 import type { Command } from '../measure/child.ts';
-import type { Installed, Peer, PeerSetup } from './peer.ts';
+import type { AppProtocol, Installed, Peer, PeerSetup } from './peer.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const SBIN = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
@@ -57,6 +57,7 @@ function fillTemplate(name: string, setup: PeerSetup): string {
     PORT: String(setup.port),
     ADMIN_PORT: String(setup.adminPort),
     APP_PORT: String(setup.appPort),
+    PORT_NAME: setup.protocol,
     CERTIFICATE: setup.certificates.server.certificate,
     KEY: setup.certificates.server.key,
     ROOTS: setup.certificates.roots,
@@ -79,16 +80,23 @@ function writeSettings(name: string, setup: PeerSetup, target: string = name): s
   return path;
 }
 
-function nodePeer(name: string): Peer {
+function packageVersion(name: string): string | null {
+  const packageFile = join(ROOT, 'node_modules', name, 'package.json');
+  if (!existsSync(packageFile)) return null;
+  return (createRequire(import.meta.url)(packageFile) as { version: string }).version;
+}
+
+/** A small program of this folder; `http-proxy` and `undici` are packages as well. */
+function nodePeer(name: string, carries: AppProtocol): Peer {
   return {
     name,
+    carries: [carries],
     checks: 'SPIFFE ID',
     accessLog: false,
     ready: 'line',
     find() {
-      const packageFile = join(ROOT, 'node_modules', name, 'package.json');
-      if (!existsSync(packageFile)) return null;
-      const { version } = createRequire(import.meta.url)(packageFile) as { version: string };
+      const version = name === 'node-pipe' ? process.version.slice(1) : packageVersion(name);
+      if (version === null) return null;
       return {
         version,
         start: ({ certificates, appPort }): Command => ({
@@ -112,6 +120,7 @@ function nodePeer(name: string): Peer {
 
 const postern: Peer = {
   name: 'postern',
+  carries: ['http', 'tcp'],
   checks: 'SPIFFE ID',
   accessLog: true,
   ready: 'line',
@@ -135,6 +144,7 @@ const postern: Peer = {
 
 const envoy: Peer = {
   name: 'envoy',
+  carries: ['http', 'tcp'],
   checks: 'SPIFFE ID',
   accessLog: true,
   ready: 'connect',
@@ -153,7 +163,7 @@ const envoy: Peer = {
         program,
         args: [
           '-c',
-          writeSettings('envoy.yaml', setup),
+          writeSettings(setup.protocol === 'tcp' ? 'envoy-tcp.yaml' : 'envoy.yaml', setup),
           '--concurrency',
           '1',
           '--disable-hot-restart',
@@ -167,6 +177,8 @@ const envoy: Peer = {
 
 const nginx: Peer = {
   name: 'nginx',
+  // TCP would need its stream module, which is a package of its own.
+  carries: ['http'],
   checks: 'chain only',
   accessLog: false,
   ready: 'connect',
@@ -185,6 +197,7 @@ const nginx: Peer = {
 
 const haproxy: Peer = {
   name: 'haproxy',
+  carries: ['http', 'tcp'],
   checks: 'chain only',
   accessLog: false,
   ready: 'connect',
@@ -193,7 +206,14 @@ const haproxy: Peer = {
     if (program === null) return null;
     return {
       version: versionOf(program, '-v', /version (\d+\.\d+\.\d+)/),
-      start: (setup): Command => ({ program, args: ['-db', '-f', writeSettings('haproxy.cfg', setup)] }),
+      start: (setup): Command => ({
+        program,
+        args: [
+          '-db',
+          '-f',
+          writeSettings(setup.protocol === 'tcp' ? 'haproxy-tcp.cfg' : 'haproxy.cfg', setup),
+        ],
+      }),
     };
   },
 };
@@ -204,6 +224,7 @@ export const PEERS: readonly Peer[] = [
   envoy,
   nginx,
   haproxy,
-  nodePeer('undici'),
-  nodePeer('http-proxy'),
+  nodePeer('undici', 'http'),
+  nodePeer('http-proxy', 'http'),
+  nodePeer('node-pipe', 'tcp'),
 ];

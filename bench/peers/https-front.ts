@@ -1,20 +1,14 @@
 /**
  * What the peers on node:https share: an mTLS server as a careful Node user would set it up, and the ready line.
  * It ends with its standard input.
- * Settings come by environment: BENCH_CERTIFICATE, BENCH_KEY, BENCH_ROOTS, BENCH_OWN_URI, BENCH_APP_PORT.
  */
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { setting } from './settings.ts';
 import { forwardedClientCert, rememberClient } from './xfcc.ts';
-
-function setting(name: string): string {
-  const value = process.env[name];
-  if (value === undefined) throw new Error(`Environment variable ${name} is missing`);
-  return value;
-}
 
 export const APP_PORT: number = Number(setting('BENCH_APP_PORT'));
 

@@ -4,10 +4,14 @@
 import type { Certificates } from '../certificates.ts';
 import type { Command } from '../measure/child.ts';
 
+export type AppProtocol = 'http' | 'tcp';
+
 /** What a peer is started with; the folder is its own, the ports are free ones on loopback. */
 export interface PeerSetup {
   readonly folder: string;
   readonly certificates: Certificates;
+  /** What the app behind it speaks. */
+  readonly protocol: AppProtocol;
   readonly appPort: number;
   readonly port: number;
   readonly adminPort: number;
@@ -25,6 +29,7 @@ export interface Peer {
   /** What it checks of a client beside the chain, for the table. */
   readonly checks: 'SPIFFE ID' | 'chain only';
   readonly accessLog: boolean;
+  readonly carries: readonly AppProtocol[];
   /** `line`: prints the port that it chose on stdout; `connect`: serves the port that it was given. */
   readonly ready: 'line' | 'connect';
   /** Null when it is not on this machine. */

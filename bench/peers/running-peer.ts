@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { Certificates } from '../certificates.ts';
 import { Child, PROXY_CPU } from '../measure/child.ts';
 import { processTree } from '../measure/proc.ts';
-import type { Installed, Peer } from './peer.ts';
+import type { AppProtocol, Installed, Peer } from './peer.ts';
 
 const READY_MS = 20_000;
 const LOOK_AGAIN_MS = 2;
@@ -71,7 +71,12 @@ async function waitUntilReady(child: Child, peer: Peer, givenPort: number): Prom
 export async function startPeer(
   peer: Peer,
   installed: Installed,
-  where: { readonly folder: string; readonly certificates: Certificates; readonly appPort: number },
+  where: {
+    readonly folder: string;
+    readonly certificates: Certificates;
+    readonly protocol: AppProtocol;
+    readonly appPort: number;
+  },
 ): Promise<RunningPeer> {
   mkdirSync(where.folder, { recursive: true });
   const folder = mkdtempSync(join(where.folder, `${peer.name}-`));

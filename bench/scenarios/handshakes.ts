@@ -47,7 +47,7 @@ export async function runHandshakeScenario(run: BenchRun): Promise<ScenarioResul
   return {
     title: 'Handshakes per CPU second of the proxy, TLS 1.3, one request each',
     headings: ['peer', 'version ', 'full/s', 'ms each', 'cost /nginx', 'resumed/s', 'ms each', 'cost /nginx'],
-    rows: run.options.peers.map((name) => {
+    rows: run.peerNames.map((name) => {
       const peer = running.find((each) => each.peer.name === name);
       const seen = figures.get(name);
       if (peer === undefined || seen === undefined) return [name, 'not installed'];

@@ -39,7 +39,7 @@ export async function runInbound(run: BenchRun): Promise<ScenarioResult> {
   const of = (name: string): readonly Round[] => rounds.get(name) ?? [];
   const base = (name: string): number | undefined =>
     rounds.has(name) ? median(of(name).map(cpuUs)) : undefined;
-  const rows = run.options.peers.map((name) => {
+  const rows = run.peerNames.map((name) => {
     const peer = running.find((each) => each.peer.name === name);
     if (peer === undefined) return [name, 'not installed'];
     const seen = of(name);

@@ -83,7 +83,7 @@ export async function runMemory(run: BenchRun): Promise<ScenarioResult> {
       'p99 us',
       'kB per idle connection',
     ],
-    rows: run.options.peers.map((name) => {
+    rows: run.peerNames.map((name) => {
       const seen = measured.get(name);
       if (seen === undefined) return [name, 'not installed'];
       return [

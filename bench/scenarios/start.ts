@@ -25,7 +25,7 @@ export async function runStart(run: BenchRun): Promise<ScenarioResult> {
   return {
     title: 'Start to ready',
     headings: ['peer', 'version ', 'ready ms', 'min'],
-    rows: run.options.peers.map((name) => {
+    rows: run.peerNames.map((name) => {
       const seen = times.get(name);
       const version = run.here.find(({ peer }) => peer.name === name)?.installed.version;
       if (seen === undefined || version === undefined) return [name, 'not installed'];
