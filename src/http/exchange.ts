@@ -12,22 +12,24 @@ import type { Fields } from './fields.ts';
 
 export type HttpVersion = '1.0' | '1.1' | '2';
 
-/** A request head after the codec's checks. Filters may change `method`-free parts: path and fields. */
+/** A request head after the codec's checks. Filters may change its path and its fields. */
 export interface RequestHead {
   readonly method: string;
   /** The request target exactly as received, for logs and `x-envoy-original-path`. */
   readonly rawTarget: string;
   /** Origin-form path with query, without fragment: what filters judge and what is forwarded. */
   path: string;
-  /** Host as received, port included. '' only for an HTTP/1.0 request without Host. */
-  readonly authority: string;
+  /** Host as received, port included. '' for an HTTP/1.0 request without Host, until the forwarder fills it. */
+  authority: string;
   readonly version: HttpVersion;
   /** Without hop-by-hop fields and framing fields; names in lower case. */
   readonly fields: Fields;
   /** Bytes of the body; -1: chunked or unknown; 0: none. */
   readonly bodyLength: number;
+  /** The client wrote `content-length: 0`, as POST without a body does. */
+  readonly statesEmptyBody: boolean;
   /** The client waits for `100 Continue` (RFC 9110 §10.1.1). */
-  readonly expectContinue: boolean;
+  expectContinue: boolean;
   /** The client said `te: trailers`. */
   readonly acceptsTrailers: boolean;
 }
@@ -62,9 +64,9 @@ export interface ServerExchange {
   readonly head: RequestHead;
   /** Whether the request's body has arrived to its end. */
   readonly requestEnded: boolean;
-  /** Starts the flow of body events; none arrives before. */
+  /** Names who is told of this request. The body does not flow before `resume`. */
   receive(sink: RequestSink): void;
-  /** Stops and restarts body events; at most what was already read comes after a pause: nothing. */
+  /** Stops and starts body events; none comes after a pause. */
   pause(): void;
   resume(): void;
   /** 1xx; left out for HTTP/1.0 clients. */
@@ -79,6 +81,7 @@ export interface ServerExchange {
 
 /** Takes the requests of one connection. */
 export interface ServerHandler {
+  /** Must name a sink (`receive`) before it returns. */
   onExchange(exchange: ServerExchange): void;
   /** A request that never became an exchange was answered by the codec itself (for logs and counters). */
   onRefused(refusal: Refusal): void;
@@ -96,19 +99,23 @@ export interface Refusal {
 
 /** Receives the answer of an upstream. */
 export interface UpstreamSink {
-  /** The exchange is connected: send the head now. Called exactly once before any other, or never. */
+  /** The exchange is connected: send the head now. Called at most once, before any other but `onFailed`. */
   onReady(exchange: ClientExchange): void;
   onInterim(status: number, fields: Fields): void;
-  onHead(head: ResponseHead, endStream: boolean): void;
-  onData(chunk: Buffer): void;
-  onEnd(trailers: Fields | null): void;
-  onReset(failure: UpstreamFailure): void;
-  onWritable(): void;
+  onAnswerHead(head: ResponseHead, endStream: boolean): void;
+  onAnswerData(chunk: Buffer): void;
+  onAnswerEnd(trailers: Fields | null): void;
+  /** Nothing more comes. */
+  onFailed(failure: UpstreamFailure): void;
+  /** The upstream takes more after a send answered false. */
+  onUpstreamWritable(): void;
 }
 
 export interface UpstreamFailure extends ResetReason {
-  /** Nothing of this request can have been acted upon: the connection was old and died before an answer. */
+  /** The connection had carried another request before. */
   readonly reused: boolean;
+  /** A byte of the request was given to the connection. */
+  readonly sent: boolean;
   /** A byte of an answer had arrived. */
   readonly answered: boolean;
 }

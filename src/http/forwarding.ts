@@ -1,0 +1,340 @@
+/**
+ * One request on its way: filters, then the upstream, then the answer back, with back-pressure both ways.
+ *
+ *   filtering ─┬─ denied: our answer
+ *              └─ connecting ─┬─ failed: 503, or once more if that is safe
+ *                             └─ open: body ⇄ body ─┬─ done
+ *                                                   └─ cut from either side: the other is released
+ *
+ * One object a request; whichever way it ends, it is recorded once and both halves are let go.
+ */
+import type { ErrorCodeName } from '../core/errors.ts';
+import { ERROR_CODES, messageOf } from '../core/errors.ts';
+import { httpDate } from '../core/clock.ts';
+import { AccessLogEntry } from '../observe/access-log-entry.ts';
+import type {
+  ClientExchange,
+  PendingExchange,
+  RequestHead,
+  RequestSink,
+  ResetReason,
+  ResponseHead,
+  ServerExchange,
+  UpstreamFailure,
+  UpstreamSink,
+} from './exchange.ts';
+import type { Fields } from './fields.ts';
+import { getField, setField } from './fields.ts';
+import type { ConnectionFacts, Deny, RequestContext, Verdict } from './filter.ts';
+import { HeldBody } from './held-body.ts';
+import type { HttpRoute } from './http-route.ts';
+import { denyResponse, detailsOf, errorResponse, SERVER_NAME } from './respond-error.ts';
+import type { LocalResponse } from './respond-error.ts';
+
+/** Who counts and logs exchanges. */
+export interface ExchangeRecorder {
+  onFinished(entry: AccessLogEntry, denial: Deny | null, failure: ResetReason | null): void;
+  onBug(thrown: unknown): void;
+}
+
+/** Methods that may be sent twice (RFC 9110 §9.2.2). */
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+
+export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
+  readonly connection: ConnectionFacts;
+  readonly head: RequestHead;
+  readonly originalPath: string;
+  readonly entry = new AccessLogEntry();
+  readonly #exchange: ServerExchange;
+  readonly #route: HttpRoute;
+  readonly #recorder: ExchangeRecorder;
+  #pending: PendingExchange | null = null;
+  #client: ClientExchange | null = null;
+  #held: HeldBody | null = null;
+  #bodyForwarded = false;
+  #answerBegun = false;
+  #retried = false;
+  #done = false;
+  #sentAtMs = 0;
+
+  constructor(
+    connection: ConnectionFacts,
+    exchange: ServerExchange,
+    route: HttpRoute,
+    recorder: ExchangeRecorder,
+  ) {
+    this.connection = connection;
+    this.head = exchange.head;
+    this.originalPath = exchange.head.path;
+    this.#exchange = exchange;
+    this.#route = route;
+    this.#recorder = recorder;
+    this.entry.startTimeMs = Date.now();
+    exchange.receive(this);
+  }
+
+  get requestId(): string {
+    return getField(this.head.fields, 'x-request-id') ?? '';
+  }
+
+  start(): void {
+    const verdict = this.#route.filters.onRequest(this);
+    if (verdict instanceof Promise) {
+      verdict.then(
+        (settled) => this.#guard(() => this.#onVerdict(settled)),
+        (thrown: unknown) => this.#bug(thrown),
+      );
+    } else this.#onVerdict(verdict);
+  }
+
+  #onVerdict(verdict: Verdict): void {
+    if (this.#done) return;
+    if (verdict.kind === 'deny') {
+      this.#answerLocally(denyResponse(verdict, this.head.fields), '-', verdict.details, verdict, null);
+      return;
+    }
+    this.#open(false);
+  }
+
+  #open(fresh: boolean): void {
+    const pending = this.#route.opener.open(this, fresh);
+    if (this.#client === null && !this.#done) this.#pending = pending;
+  }
+
+  /** RequestContext.readBody: the body is held here and forwarded whole afterwards. */
+  readBody(maxBytes: number): Promise<{ readonly bytes: Buffer; readonly truncated: boolean }> {
+    this.#held ??= new HeldBody(this.#exchange);
+    if (this.head.expectContinue) {
+      // Somebody wants the body now: the client is told here, and the upstream need not ask.
+      this.head.expectContinue = false;
+      this.#exchange.sendInterim(100, []);
+    }
+    return this.#held.read(maxBytes);
+  }
+
+  // --- the request on its way to the upstream
+
+  onReady(client: ClientExchange): void {
+    this.#pending = null;
+    this.#client = client;
+    this.#sentAtMs = Date.now();
+    const { head } = this;
+    if (head.authority === '') head.authority = this.#route.defaultAuthority;
+    const bodyless = head.bodyLength === 0;
+    let more = client.sendHead(head, bodyless);
+    if (bodyless) return;
+    const held = this.#held;
+    if (held !== null) {
+      for (const chunk of held.take()) {
+        this.#bodyForwarded = true;
+        this.entry.bytesReceived += chunk.length;
+        more = client.sendData(chunk);
+      }
+      if (held.ended) {
+        client.sendEnd(held.trailers);
+        return;
+      }
+    }
+    if (more) this.#exchange.resume();
+  }
+
+  onData(chunk: Buffer): void {
+    const client = this.#client;
+    if (client === null) {
+      this.#held?.add(chunk);
+      return;
+    }
+    this.#bodyForwarded = true;
+    this.entry.bytesReceived += chunk.length;
+    if (!client.sendData(chunk)) this.#exchange.pause();
+  }
+
+  onEnd(trailers: Fields | null): void {
+    const client = this.#client;
+    if (client === null) this.#held?.end(trailers);
+    else client.sendEnd(trailers);
+  }
+
+  onUpstreamWritable(): void {
+    if (!this.#done) this.#exchange.resume();
+  }
+
+  /** The downstream went away or broke the protocol. */
+  onReset(reason: ResetReason): void {
+    if (this.#done) return;
+    this.#held?.abort(reason.detail);
+    this.#release();
+    const { entry } = this;
+    const code = ERROR_CODES[reason.code];
+    entry.responseFlags = code.flag;
+    entry.responseCodeDetails =
+      reason.code === 'downstream_reset' ? 'downstream_remote_disconnect' : reason.code;
+    if (!this.#answerBegun) entry.responseCode = code.status;
+    this.#finish(null, reason);
+  }
+
+  // --- the answer on its way to the downstream
+
+  onInterim(status: number, fields: Fields): void {
+    if (!this.#done) this.#exchange.sendInterim(status, fields);
+  }
+
+  onAnswerHead(head: ResponseHead, endStream: boolean): void {
+    const { entry } = this;
+    entry.upstreamServiceTimeMs = Date.now() - this.#sentAtMs;
+    const { fields } = head;
+    setField(fields, 'server', SERVER_NAME);
+    if (getField(fields, 'date') === undefined) fields.push('date', httpDate(Date.now()));
+    setField(fields, 'x-envoy-upstream-service-time', String(entry.upstreamServiceTimeMs));
+    if (!this.#route.filters.onResponse(this, head)) {
+      this.#answerWithCode('filter_failed', 'filter_failed', null);
+      return;
+    }
+    entry.responseCode = head.status;
+    entry.responseCodeDetails = 'via_upstream';
+    entry.responseFields = fields;
+    this.#answerBegun = true;
+    if (!this.#exchange.sendHead(head, endStream) && !endStream) this.#client?.pause();
+    if (endStream) this.#finish(null, null);
+  }
+
+  onAnswerData(chunk: Buffer): void {
+    this.entry.bytesSent += chunk.length;
+    if (!this.#exchange.sendData(chunk)) this.#client?.pause();
+  }
+
+  onAnswerEnd(trailers: Fields | null): void {
+    if (this.#done) return;
+    if (trailers !== null) this.entry.responseTrailers = trailers;
+    this.#exchange.sendEnd(trailers);
+    this.#finish(null, null);
+  }
+
+  onWritable(): void {
+    this.#client?.resume();
+  }
+
+  onFailed(failure: UpstreamFailure): void {
+    if (this.#done) return;
+    this.#pending = null;
+    if (this.#client !== null) this.entry.upstreamHost = this.#client.upstreamHost;
+    this.#client = null;
+    if (this.#mayRetry(failure)) {
+      this.#retried = true;
+      this.#route.onRetry();
+      this.#open(true);
+      return;
+    }
+    this.entry.upstreamTransportFailureReason = failure.code.startsWith('upstream_connect')
+      ? failure.detail
+      : '';
+    if (this.#answerBegun) {
+      this.entry.responseFlags = ERROR_CODES[failure.code].flag;
+      this.entry.responseCodeDetails = `upstream_reset_after_response_started{${failure.code}}`;
+      this.#exchange.reset(failure);
+      this.#finish(null, failure);
+      return;
+    }
+    this.#answerWithCode(failure.code, detailsOf(failure.code), failure);
+  }
+
+  /** Once, on a connection that was idle before, if nothing can have been done twice (RFC 9110 §9.2.2). */
+  #mayRetry(failure: UpstreamFailure): boolean {
+    return (
+      failure.reused &&
+      !failure.answered &&
+      !this.#retried &&
+      !this.#bodyForwarded &&
+      failure.code === 'upstream_reset' &&
+      (!failure.sent || IDEMPOTENT.has(this.head.method))
+    );
+  }
+
+  // --- our own answers and the end
+
+  #answerWithCode(code: ErrorCodeName, details: string, failure: ResetReason | null): void {
+    this.#answerLocally(errorResponse(code), ERROR_CODES[code].flag, details, null, failure);
+  }
+
+  #answerLocally(
+    local: LocalResponse,
+    flags: string,
+    details: string,
+    denial: Deny | null,
+    failure: ResetReason | null,
+  ): void {
+    if (this.#client !== null) this.entry.upstreamHost = this.#client.upstreamHost;
+    this.#release();
+    this.#held?.abort('the request was answered');
+    const { entry } = this;
+    const { head, body } = local;
+    if (failure === null || denial !== null) this.#route.filters.onResponse(this, head);
+    entry.responseCode = head.status;
+    entry.responseFlags = flags;
+    entry.responseCodeDetails = details;
+    entry.responseFields = head.fields;
+    entry.bytesSent = body.length;
+    this.#answerBegun = true;
+    const empty = body.length === 0;
+    this.#exchange.sendHead(head, empty);
+    if (!empty) {
+      this.#exchange.sendData(body);
+      this.#exchange.sendEnd(null);
+    }
+    this.#finish(denial, failure);
+  }
+
+  /** Lets go of the upstream half, whatever its state. */
+  #release(): void {
+    const pending = this.#pending;
+    const client = this.#client;
+    this.#pending = null;
+    this.#client = null;
+    pending?.abort();
+    if (client !== null) {
+      this.entry.upstreamHost = client.upstreamHost;
+      client.abort();
+    }
+  }
+
+  #finish(denial: Deny | null, failure: ResetReason | null): void {
+    if (this.#done) return;
+    this.#done = true;
+    const { entry, head } = this;
+    const client = this.#client;
+    if (client !== null) {
+      entry.upstreamHost = client.upstreamHost;
+      entry.upstreamLocalAddress = client.upstreamLocalAddress;
+      this.#client = null;
+      // An answer before the request's end: nobody will send the rest.
+      if (!this.#exchange.requestEnded) client.abort();
+    }
+    entry.durationMs = Date.now() - entry.startTimeMs;
+    entry.method = head.method;
+    entry.originalPath = head.path;
+    entry.protocol = `HTTP/${head.version}`;
+    entry.authority = head.authority;
+    entry.requestFields = head.fields;
+    entry.requestId = this.requestId;
+    entry.userAgent = getField(head.fields, 'user-agent') ?? '';
+    entry.xForwardedFor = getField(head.fields, 'x-forwarded-for') ?? '';
+    this.#recorder.onFinished(entry, denial, failure);
+  }
+
+  #guard(run: () => void): void {
+    try {
+      run();
+    } catch (thrown) {
+      this.#bug(thrown);
+    }
+  }
+
+  #bug(thrown: unknown): void {
+    this.#recorder.onBug(thrown);
+    if (this.#done) return;
+    this.#release();
+    const reason: ResetReason = { code: 'bug', detail: messageOf(thrown) };
+    this.#exchange.reset(reason);
+    this.#finish(null, reason);
+  }
+}

@@ -1,0 +1,194 @@
+/**
+ * One TCP connection after its chain is chosen: filters, then the upstream is dialled, then bytes both ways.
+ *
+ * The verdict comes before the dial, so that a refused peer never reaches the app. Counted and logged once.
+ */
+import { formatAddress, plainIp } from '../core/address.ts';
+import type { DialAttempt, Dialer, DialTarget } from '../core/dialer.ts';
+import { ERROR_CODES, MeshError } from '../core/errors.ts';
+import type { ErrorCodeName } from '../core/errors.ts';
+import type { FilterChain } from '../http/filter-chain.ts';
+import type { ConnectionFacts, Verdict } from '../http/filter.ts';
+import type { EntrySink } from '../http/http-connection.ts';
+import { AccessLogEntry } from '../observe/access-log-entry.ts';
+import type { ClusterCounters, TunnelCounters } from '../observe/counters.ts';
+import type { Log } from '../observe/log.ts';
+import type { TcpCounter } from '../observe/traffic-counters.ts';
+import { Tunnel } from './tunnel.ts';
+import type { TunnelEnd, TunnelResult } from './tunnel.ts';
+
+export interface TcpConnectionOptions {
+  readonly end: TunnelEnd;
+  readonly facts: ConnectionFacts;
+  readonly target: DialTarget;
+  readonly dialer: Dialer;
+  readonly filters: FilterChain;
+  readonly idleTimeoutMs: number;
+  readonly tlsCipher: string;
+  readonly ownSpiffeId: string;
+  readonly accessLog: () => EntrySink | null;
+  readonly tunnels: TunnelCounters;
+  readonly cluster: ClusterCounters;
+  readonly traffic: TcpCounter;
+  readonly log: Log;
+  readonly onBug: (thrown: unknown) => void;
+}
+
+export class TcpConnection {
+  readonly #options: TcpConnectionOptions;
+  readonly #entry = new AccessLogEntry();
+  #attempt: DialAttempt | null = null;
+  #tunnel: Tunnel | null = null;
+  #connected = false;
+  #done = false;
+
+  constructor(options: TcpConnectionOptions) {
+    this.#options = options;
+    this.#entry.startTimeMs = Date.now();
+    this.#entry.upstreamCluster = options.target.cluster;
+    options.tunnels.cxTotal++;
+    options.tunnels.cxActive++;
+    options.traffic.connectionsOpened++;
+  }
+
+  start(): void {
+    const { end, facts, filters, onBug } = this.#options;
+    end.socket.on('error', this.#onEarlyClose);
+    end.socket.once('close', this.#onEarlyClose);
+    const verdict = filters.onConnection(facts);
+    if (verdict instanceof Promise) {
+      verdict.then(
+        (settled) => this.#onVerdict(settled),
+        (thrown: unknown) => {
+          onBug(thrown);
+          this.close('bug');
+        },
+      );
+    } else this.#onVerdict(verdict);
+  }
+
+  /** Ends it at once, for a reason of ours. */
+  close(reason: ErrorCodeName): void {
+    this.#entry.connectionTerminationDetails = reason;
+    if (this.#tunnel !== null) this.#tunnel.destroy(reason);
+    else this.#end(reason);
+  }
+
+  #onVerdict(verdict: Verdict): void {
+    if (this.#done) return;
+    const { dialer, log, target } = this.#options;
+    if (verdict.kind === 'deny') {
+      this.#entry.connectionTerminationDetails = verdict.details;
+      log.info(
+        verdict.code,
+        { ...this.#who(), details: verdict.details, why: verdict.why },
+        'Connection denied',
+      );
+      this.#end(verdict.code);
+      return;
+    }
+    this.#attempt = dialer.dial(
+      target,
+      (socket) => {
+        this.#attempt = null;
+        this.#connected = true;
+        this.#entry.upstreamHost = endpointOf(socket.remoteAddress, socket.remotePort);
+        this.#entry.upstreamLocalAddress = endpointOf(socket.localAddress, socket.localPort);
+        this.#carry({ socket, raw: socket });
+      },
+      (error) => this.#onDialFailed(error),
+    );
+  }
+
+  #onDialFailed(error: Error): void {
+    const { cluster, log } = this.#options;
+    const code = error instanceof MeshError ? error.code : 'upstream_connect_failed';
+    const detail = error instanceof MeshError ? error.detail : error.message;
+    cluster.cxConnectFail++;
+    if (code === 'upstream_connect_timeout') cluster.cxConnectTimeout++;
+    this.#entry.upstreamTransportFailureReason = detail;
+    log.info(code, { ...this.#who(), detail }, `Connection failed: ${ERROR_CODES[code].meaning}`);
+    this.#end(code);
+  }
+
+  #carry(upstream: TunnelEnd): void {
+    const { cluster, end, idleTimeoutMs, tunnels } = this.#options;
+    end.socket.off('close', this.#onEarlyClose);
+    cluster.cxTotal++;
+    cluster.cxActive++;
+    this.#tunnel = new Tunnel(end, upstream, idleTimeoutMs, (result) => {
+      cluster.cxActive--;
+      cluster.cxDestroy++;
+      cluster.cxTxBytes += result.bytesReceived;
+      cluster.cxRxBytes += result.bytesSent;
+      if (result.end === 'idle_timeout') tunnels.idleTimeout++;
+      this.#finish(result);
+    });
+    this.#tunnel.start();
+  }
+
+  readonly #onEarlyClose = (): void => {
+    if (this.#tunnel === null) this.#end('downstream_reset');
+  };
+
+  /** An end before there was a tunnel. */
+  #end(code: ErrorCodeName): void {
+    if (this.#done) return;
+    this.#attempt?.abort();
+    this.#attempt = null;
+    this.#options.end.raw.destroy();
+    this.#options.end.socket.destroy();
+    this.#entry.responseFlags = ERROR_CODES[code].flag;
+    if (this.#entry.connectionTerminationDetails === '') this.#entry.connectionTerminationDetails = code;
+    this.#finish({ bytesReceived: 0, bytesSent: 0, end: 'ended', detail: code });
+  }
+
+  #finish(result: TunnelResult): void {
+    if (this.#done) return;
+    this.#done = true;
+    const { accessLog, facts, ownSpiffeId, tlsCipher, traffic, tunnels } = this.#options;
+    tunnels.cxActive--;
+    tunnels.cxRxBytes += result.bytesReceived;
+    tunnels.cxTxBytes += result.bytesSent;
+    traffic.connectionsClosed++;
+    traffic.receivedBytes += result.bytesReceived;
+    traffic.sentBytes += result.bytesSent;
+    const entry = this.#entry;
+    if (this.#connected) {
+      if (result.end === 'downstream_reset') entry.responseFlags = 'DC';
+      else if (result.end === 'upstream_reset') entry.responseFlags = 'UC';
+      else if (result.end === 'idle_timeout') entry.connectionTerminationDetails = 'idle_timeout';
+    }
+    entry.bytesReceived = result.bytesReceived;
+    entry.bytesSent = result.bytesSent;
+    entry.durationMs = Date.now() - entry.startTimeMs;
+    entry.downstreamLocalAddress = formatAddress(facts.destination);
+    entry.downstreamRemoteAddress = formatAddress(facts.remote);
+    entry.requestedServerName = facts.sni;
+    entry.connectionId = facts.id;
+    entry.tlsVersion = facts.tlsVersion;
+    entry.tlsCipher = tlsCipher;
+    if (facts.peer !== null) {
+      entry.peerUri = facts.peer.spiffeId;
+      entry.peerSerial = facts.peer.serial;
+      entry.localUri = ownSpiffeId;
+    }
+    accessLog()?.write(entry);
+  }
+
+  #who(): Record<string, unknown> {
+    const { facts, target } = this.#options;
+    return {
+      connection: facts.id,
+      remote: formatAddress(facts.remote),
+      destination: formatAddress(facts.destination),
+      upstream: `${target.host}:${target.port}`,
+      mtls: facts.peer !== null,
+      ...(facts.peer === null ? {} : { peer: facts.peer.spiffeId }),
+    };
+  }
+}
+
+function endpointOf(ip: string | undefined, port: number | undefined): string {
+  return ip === undefined || port === undefined ? '' : formatAddress({ ip: plainIp(ip), port });
+}

@@ -1,0 +1,65 @@
+/** Dials plain TCP with a deadline. The one place where the data path opens a connection. */
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+import type { DialAttempt, Dialer, DialTarget } from '../core/dialer.ts';
+import { MeshError } from '../core/errors.ts';
+
+export class TcpDialer implements Dialer {
+  readonly #connectTimeoutMs: () => number;
+
+  /** `connectTimeoutMs` is asked at each dial, since a reload may change it. */
+  constructor(connectTimeoutMs: () => number) {
+    this.#connectTimeoutMs = connectTimeoutMs;
+  }
+
+  /** The socket is given away connected and paused; until then its end is this attempt's. */
+  dial(
+    target: DialTarget,
+    onConnected: (socket: Socket) => void,
+    onFailed: (error: Error) => void,
+  ): DialAttempt {
+    const timeoutMs = this.#connectTimeoutMs();
+    const socket = connect({ host: target.host, port: target.port, noDelay: true, allowHalfOpen: true });
+    const finish = (): void => {
+      clearTimeout(timer);
+      socket.off('connect', connected);
+      socket.off('error', failed);
+      socket.off('close', closed);
+    };
+    const timer = setTimeout(() => {
+      finish();
+      discard(socket);
+      onFailed(
+        new MeshError(
+          'upstream_connect_timeout',
+          `${target.host}:${target.port} did not accept in ${timeoutMs} ms`,
+        ),
+      );
+    }, timeoutMs);
+    const connected = (): void => {
+      finish();
+      onConnected(socket);
+    };
+    const failed = (error: Error): void => {
+      finish();
+      discard(socket);
+      onFailed(new MeshError('upstream_connect_failed', error.message, { cause: error }));
+    };
+    const closed = (): void => failed(new Error('the socket was closed before it was connected'));
+    socket.once('connect', connected);
+    socket.once('error', failed);
+    socket.once('close', closed);
+    return {
+      abort(): void {
+        finish();
+        discard(socket);
+      },
+    };
+  }
+}
+
+/** A socket that is given up may still fail: nobody is to hear of it. */
+function discard(socket: Socket): void {
+  socket.on('error', () => {});
+  socket.destroy();
+}

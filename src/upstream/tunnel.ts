@@ -1,0 +1,111 @@
+/**
+ * Carries bytes between two sockets as they come: back-pressure, half-close and resets go through.
+ *
+ * Owns both sockets from its start. An idle deadline ends a tunnel that nobody uses.
+ */
+import type { Socket } from 'node:net';
+import { Deadline } from '../core/clock.ts';
+
+export interface TunnelEnd {
+  readonly socket: Socket;
+  /** The TCP socket below, which alone can send RST. */
+  readonly raw: Socket;
+}
+
+export interface TunnelResult {
+  /** From the downstream, and to it. */
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  readonly end: 'closed' | 'downstream_reset' | 'upstream_reset' | 'idle_timeout' | 'ended';
+  readonly detail: string;
+}
+
+export class Tunnel {
+  bytesReceived = 0;
+  bytesSent = 0;
+  readonly #downstream: TunnelEnd;
+  readonly #upstream: TunnelEnd;
+  readonly #idleTimeoutMs: number;
+  readonly #onClosed: (result: TunnelResult) => void;
+  readonly #deadline: Deadline;
+  #endsSeen = 0;
+  #done = false;
+
+  constructor(
+    downstream: TunnelEnd,
+    upstream: TunnelEnd,
+    idleTimeoutMs: number,
+    onClosed: (result: TunnelResult) => void,
+  ) {
+    this.#downstream = downstream;
+    this.#upstream = upstream;
+    this.#idleTimeoutMs = idleTimeoutMs;
+    this.#onClosed = onClosed;
+    this.#deadline = new Deadline(() =>
+      this.#finish('idle_timeout', `nothing moved for ${idleTimeoutMs} ms`),
+    );
+  }
+
+  start(): void {
+    const down = this.#downstream.socket;
+    const up = this.#upstream.socket;
+    this.#deadline.set(this.#idleTimeoutMs);
+    this.#pump(down, up, (bytes) => {
+      this.bytesReceived += bytes;
+    });
+    this.#pump(up, down, (bytes) => {
+      this.bytesSent += bytes;
+    });
+    down.on('error', (error: Error) => this.#finish('downstream_reset', error.message));
+    up.on('error', (error: Error) => this.#finish('upstream_reset', error.message));
+    down.on('close', () => this.#onSocketClosed('downstream_reset'));
+    up.on('close', () => this.#onSocketClosed('upstream_reset'));
+    if (down.destroyed) this.#finish('downstream_reset', 'the downstream was gone before the tunnel began');
+    else if (up.destroyed) this.#finish('upstream_reset', 'the upstream was gone before the tunnel began');
+    else {
+      down.resume();
+      up.resume();
+    }
+  }
+
+  /** Ends both sides at once. */
+  destroy(detail: string): void {
+    this.#finish('ended', detail);
+  }
+
+  #pump(from: Socket, to: Socket, count: (bytes: number) => void): void {
+    from.on('data', (chunk: Buffer) => {
+      count(chunk.length);
+      this.#deadline.set(this.#idleTimeoutMs);
+      if (!to.write(chunk)) from.pause();
+    });
+    to.on('drain', () => {
+      this.#deadline.set(this.#idleTimeoutMs);
+      from.resume();
+    });
+    from.on('end', () => {
+      this.#endsSeen++;
+      to.end();
+    });
+  }
+
+  /** Both FINs seen: a clean close. Otherwise one side went without a word. */
+  #onSocketClosed(end: 'downstream_reset' | 'upstream_reset'): void {
+    if (this.#endsSeen === 2) this.#finish('closed', '');
+    else this.#finish(end, 'the connection was closed');
+  }
+
+  #finish(end: TunnelResult['end'], detail: string): void {
+    if (this.#done) return;
+    this.#done = true;
+    this.#deadline.clear();
+    const reset = end === 'downstream_reset' || end === 'upstream_reset';
+    for (const side of [this.#downstream, this.#upstream]) {
+      if (side.raw.destroyed) continue;
+      // A peer must not take a broken stream for a finished one.
+      if (reset) side.raw.resetAndDestroy();
+      else side.socket.destroy();
+    }
+    this.#onClosed({ bytesReceived: this.bytesReceived, bytesSent: this.bytesSent, end, detail });
+  }
+}
