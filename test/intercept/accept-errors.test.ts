@@ -7,11 +7,11 @@ import { Probe } from '../support/run-probe.ts';
 
 const PRLIMIT = '/usr/bin/prlimit';
 
-/** Reads reports until that of the connection from `port`. */
-async function portAccepted(probe: Probe, port: number | undefined): Promise<boolean> {
+/** Reads reports until that of a connection from one of `ports`, which may still grow. */
+async function acceptedFrom(probe: Probe, ports: ReadonlySet<number | undefined>): Promise<boolean> {
   for (;;) {
     const { event, remote } = (await probe.next()) as unknown as { event: string; remote: { port: number } };
-    if (event === 'accepted' && remote.port === port) return true;
+    if (event === 'accepted' && ports.has(remote.port)) return true;
   }
 }
 
@@ -40,10 +40,12 @@ describe('a process that runs out of descriptors', () => {
         for (const client of clients) client.destroy();
       }
       // Soon there are descriptors again; until then the kernel or the process may drop a try.
+      const latePorts = new Set<number | undefined>();
+      const accepted = acceptedFrom(probe, latePorts);
       for (;;) {
         using late = await connectRaw({ port: ports.intercept });
-        const { localPort } = late.tcp;
-        const seen = await Promise.race([portAccepted(probe, localPort), late.readToEnd().then(() => false)]);
+        latePorts.add(late.tcp.localPort);
+        const seen = await Promise.race([accepted, late.readToEnd().then(() => false)]);
         if (seen) break;
       }
       assert.equal(probe.running, true);
