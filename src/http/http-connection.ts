@@ -19,7 +19,7 @@ import type { HttpRoute } from './http-route.ts';
 
 /** Takes finished entries; the access log, where there is one. */
 export interface EntrySink {
-  write(entry: AccessLogEntry): void;
+  log(entry: AccessLogEntry): void;
 }
 
 export interface HttpConnectionOptions {
@@ -150,7 +150,7 @@ export class HttpConnection implements ServerHandler, ExchangeRecorder {
       entry.peerSerial = facts.peer.serial;
       entry.localUri = ownSpiffeId;
     }
-    sink.write(entry);
+    sink.log(entry);
   }
 
   #explainDenial(entry: AccessLogEntry, denial: Deny): void {

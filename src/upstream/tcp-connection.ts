@@ -173,7 +173,7 @@ export class TcpConnection {
       entry.peerSerial = facts.peer.serial;
       entry.localUri = ownSpiffeId;
     }
-    accessLog()?.write(entry);
+    accessLog()?.log(entry);
   }
 
   #who(): Record<string, unknown> {
