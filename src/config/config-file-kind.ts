@@ -6,10 +6,12 @@ import type { TreeNode } from './yaml-tree.ts';
 export type ConfigFileKind = 'postern.yaml' | 'agent.yaml' | 'ca.yaml';
 
 const TOP_LEVEL_KEYS: Readonly<Record<ConfigFileKind, ReadonlySet<string>>> = {
-  'postern.yaml': new Set([
-    ...['workload', 'identity', 'config', 'intercept', 'app', 'admin', 'readiness', 'metrics', 'concurrency'],
-    ...['accessLog', 'limits', 'drain', 'drainMax'],
-  ]),
+  'postern.yaml': new Set(
+    (
+      'workload identity config intercept app admin readiness metrics concurrency ' +
+      'accessLog limits drain drainMax'
+    ).split(' '),
+  ),
   'agent.yaml': new Set(['workload', 'socket', 'ca', 'token', 'certificate', 'trustBundle', 'readiness']),
   'ca.yaml': new Set(['listen', 'trustDomain', 'root', 'key', 'ttl', 'tokens', 'admin']),
 };

@@ -27,6 +27,11 @@ export interface DocumentFile {
 
 const EXTENSION = /\.(?:ya?ml|json)$/;
 
+/** Whether a file of this name in a folder is read. */
+export function isDocumentName(name: string): boolean {
+  return !name.startsWith('.') && EXTENSION.test(name);
+}
+
 /** The files of all entries, each once. */
 export function listDocumentFiles(entries: readonly ConfigEntry[], problems: ProblemList): DocumentFile[] {
   const files = new Map<string, DocumentFile>();
@@ -97,7 +102,7 @@ function filesOfFolder(entry: ConfigEntry, problems: ProblemList): string[] {
         // Silence here could leave out a policy that its author believes to be in force.
         const message = `the folder "${path}" inside it is not read`;
         problems.add('warning', 'ignored_kind', placeOf(entry), '', message, 'list it in config, or move it');
-      } else if (EXTENSION.test(item.name)) paths.push(path);
+      } else if (isDocumentName(item.name)) paths.push(path);
     }
   } finally {
     folder.closeSync();
@@ -172,16 +177,11 @@ function placeOf(entry: ConfigEntry): Position {
   return entry.position ?? { file: entry.path, line: 1, column: 1 };
 }
 
-function reasonOf(thrown: unknown): string {
+/** Why a file cannot be read, in words. */
+export function reasonOf(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown);
   const { code } = thrown as NodeJS.ErrnoException;
-  switch (code) {
-    case 'ENOENT':
-      return 'there is no such file or folder';
-    case 'EACCES':
-    case 'EPERM':
-      return 'permission denied';
-    default:
-      return code ?? thrown.message;
-  }
+  if (code === 'ENOENT') return 'there is no such file or folder';
+  if (code === 'EACCES' || code === 'EPERM') return 'permission denied';
+  return code ?? thrown.message;
 }

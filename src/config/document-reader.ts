@@ -25,7 +25,7 @@ import type {
 import { embeddedSource } from './source-text.ts';
 import type { SourceText } from './source-text.ts';
 import { parseYaml, shown } from './yaml-tree.ts';
-import type { ScalarNode, TreeNode } from './yaml-tree.ts';
+import type { TreeNode } from './yaml-tree.ts';
 
 /** What a document inherits from the file that it stands in. */
 export interface DocumentContext {
@@ -188,10 +188,10 @@ export class DocumentReader {
       this.#skip(document, 'v1', 'ConfigMap');
       return;
     }
-    if (data.text('mesh') === null) return;
-    const scalar = node as ScalarNode;
-    const parsed = parseYaml(String(scalar.value));
-    const source = embeddedSource(context.source, context.text, scalar, parsed.lineColumn);
+    const text = data.text('mesh');
+    if (text === null || node.kind !== 'scalar') return;
+    const parsed = parseYaml(text);
+    const source = embeddedSource(context.source, context.text, node, parsed.lineColumn);
     for (const problem of parsed.problems) {
       this.#problems.add(
         'error',

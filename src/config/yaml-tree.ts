@@ -5,7 +5,7 @@
  * (keys that are not text, tags of other languages, `__proto__`) is refused with its place.
  */
 import { isAlias, isMap, isPair, isScalar, isSeq, LineCounter, parseAllDocuments, Scalar } from 'yaml';
-import type { Document, Node } from 'yaml';
+import type { Document, Node, YAMLMap, YAMLSeq } from 'yaml';
 import { CONFIG_LIMITS } from './config-limits.ts';
 import type { ProblemCode } from './problem.ts';
 
@@ -153,11 +153,22 @@ function isEmpty(tree: TreeNode): boolean {
 /** Stops the conversion of one document; its problem is already noted. */
 class Refused extends Error {}
 
+/** An anchored value, converted once however many aliases name it. */
+interface Anchored {
+  /** null while it is being converted: an alias found then contains itself. */
+  tree: TreeNode | null;
+  /** Values in it, anchors expanded: each alias costs that much of the budget. */
+  size: number;
+  height: number;
+}
+
 class TreeConverter {
   readonly problems: TreeProblem[] = [];
   readonly #document: Document;
   readonly #budget: { nodes: number };
-  readonly #openAnchors = new Set<Node>();
+  /** The latest value of each anchor so far: an alias means the one before it. */
+  readonly #anchors = new Map<string, Anchored>();
+  #deepest = 0;
 
   constructor(document: Document, budget: { nodes: number }) {
     this.#document = document;
@@ -175,61 +186,72 @@ class TreeConverter {
   }
 
   #node(node: unknown, offset: number, depth: number): TreeNode {
-    this.#budget.nodes -= 1;
-    if (this.#budget.nodes < 0) {
-      this.#refuse(
-        offset,
-        'too_large',
-        `the file has more than ${CONFIG_LIMITS.maxNodesPerFile} values, anchors expanded`,
-      );
-    }
-    if (depth > CONFIG_LIMITS.maxDepth) {
-      this.#refuse(offset, 'too_large', `the document is nested more than ${CONFIG_LIMITS.maxDepth} levels`);
-    }
-    if (isAlias(node)) return this.#alias(node, depth);
-    if (isScalar(node)) return this.#scalar(node, offset);
-    if (isMap(node)) {
-      this.#checkTag(node);
-      return this.#map(node.items, node.range?.[0] ?? offset, depth);
-    }
-    if (isSeq(node)) {
-      this.#checkTag(node);
+    this.#spend(offset, 1, depth);
+    if (isAlias(node)) return this.#alias(node.source, node.range?.[0] ?? offset, depth);
+    if (isScalar(node) || isMap(node) || isSeq(node)) {
       const start = node.range?.[0] ?? offset;
-      return {
-        kind: 'list',
-        offset: start,
-        items: node.items.map((item) => this.#node(item, start, depth + 1)),
-      };
+      return node.anchor === undefined
+        ? this.#value(node, start, depth)
+        : this.#anchored(node, node.anchor, start, depth);
     }
     return { kind: 'scalar', offset, value: null, source: '', literalBlock: false };
   }
 
-  #alias(
-    alias: Node & { source: string; resolve: (document: Document) => Node | undefined },
-    depth: number,
-  ): TreeNode {
-    const offset = alias.range?.[0] ?? 0;
-    const target = alias.resolve(this.#document);
-    if (target === undefined) {
-      this.#refuse(
-        offset,
-        'syntax',
-        `the alias "*${alias.source}" has no anchor before it`,
-        'define the anchor first',
-      );
-    }
-    if (this.#openAnchors.has(target)) {
-      this.#refuse(offset, 'syntax', `the alias "*${alias.source}" contains itself`, 'write the value out');
-    }
-    this.#openAnchors.add(target);
-    const tree = this.#node(target, offset, depth + 1);
-    this.#openAnchors.delete(target);
+  #value(node: Scalar | YAMLMap | YAMLSeq, start: number, depth: number): TreeNode {
+    this.#checkTag(node);
+    if (isMap(node)) return this.#map(node.items, start, depth);
+    if (isScalar(node)) return this.#scalar(node, start);
+    return {
+      kind: 'list',
+      offset: start,
+      items: node.items.map((item) => this.#node(item, start, depth + 1)),
+    };
+  }
+
+  #anchored(node: Scalar | YAMLMap | YAMLSeq, anchor: string, start: number, depth: number): TreeNode {
+    const entry: Anchored = { tree: null, size: 0, height: 0 };
+    this.#anchors.set(anchor, entry);
+    const nodesBefore = this.#budget.nodes;
+    const deepestBefore = this.#deepest;
+    this.#deepest = depth;
+    const tree = this.#value(node, start, depth);
+    entry.tree = tree;
+    entry.size = nodesBefore - this.#budget.nodes;
+    entry.height = this.#deepest - depth;
+    this.#deepest = Math.max(this.#deepest, deepestBefore);
     return tree;
   }
 
-  #scalar(node: Scalar, fallbackOffset: number): ScalarNode {
-    this.#checkTag(node);
-    const offset = node.range?.[0] ?? fallbackOffset;
+  #alias(name: string, offset: number, depth: number): TreeNode {
+    const anchored = this.#anchors.get(name);
+    if (anchored === undefined) {
+      this.#refuse(
+        offset,
+        'syntax',
+        `the alias "*${shown(name)}" has no anchor before it`,
+        'define the anchor first',
+      );
+    }
+    if (anchored.tree === null) {
+      this.#refuse(offset, 'syntax', `the alias "*${shown(name)}" contains itself`, 'write the value out');
+    }
+    this.#spend(offset, anchored.size, depth + anchored.height);
+    return anchored.tree;
+  }
+
+  #spend(offset: number, nodes: number, depth: number): void {
+    this.#budget.nodes -= nodes;
+    this.#deepest = Math.max(this.#deepest, depth);
+    if (this.#budget.nodes < 0) {
+      const message = `the file has more than ${CONFIG_LIMITS.maxNodesPerFile} values, anchors expanded`;
+      this.#refuse(offset, 'too_large', message);
+    }
+    if (depth > CONFIG_LIMITS.maxDepth) {
+      this.#refuse(offset, 'too_large', `the document is nested more than ${CONFIG_LIMITS.maxDepth} levels`);
+    }
+  }
+
+  #scalar(node: Scalar, offset: number): ScalarNode {
     const literalBlock = node.type === Scalar.BLOCK_LITERAL;
     const { value } = node;
     const source = node.source ?? (typeof value === 'string' ? value : '');
@@ -283,23 +305,26 @@ class TreeConverter {
         );
       }
       for (const [name, entry] of source.entries) {
-        this.#budget.nodes -= 1;
+        this.#spend(source.offset, 1, 0);
         if (!entries.has(name)) entries.set(name, entry);
       }
     }
   }
 
   #key(key: unknown, fallbackOffset: number): { name: string; offset: number; isMerge: boolean } {
-    const node = isAlias(key) ? key.resolve(this.#document) : key;
     const offset =
       (isScalar(key) || isAlias(key) || isMap(key) || isSeq(key) ? key.range?.[0] : undefined) ??
       fallbackOffset;
-    if (!isScalar(node) || node.value === null) {
+    const value = isScalar(key) ? key.value : null;
+    if (
+      !isScalar(key) ||
+      (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean')
+    ) {
       this.#refuse(offset, 'bad_key', 'a key must be text', 'write a name before the colon');
     }
-    const plain = node.type === Scalar.PLAIN;
+    const plain = key.type === Scalar.PLAIN;
     // 8080 and "8080" are one key, as in Kubernetes, where every document becomes JSON.
-    const name = plain ? (node.source ?? '') : String(node.value);
+    const name = plain ? (key.source ?? '') : String(value);
     if (name === '__proto__') {
       this.#refuse(offset, 'bad_key', 'the key "__proto__" is not a field of anything', 'remove it');
     }

@@ -1,0 +1,63 @@
+/**
+ * What `postern validate` says of files and folders: Istio documents as the sidecar would load them, and each
+ * postern.yaml, agent.yaml and ca.yaml, told apart by content.
+ */
+import { resolve } from 'node:path';
+import { recogniseConfigFile } from './config-file-kind.ts';
+import type { ConfigFileKind } from './config-file-kind.ts';
+import { CONFIG_LIMITS } from './config-limits.ts';
+import { listDocumentFiles, readDocumentFile } from './document-files.ts';
+import { loadDocuments } from './documents.ts';
+import type { LoadedDocuments } from './documents.ts';
+import { loadPosternConfig } from './postern-config.ts';
+import { ProblemList } from './problem.ts';
+import type { Problem } from './problem.ts';
+import { parseYaml } from './yaml-tree.ts';
+
+export interface ValidatedPaths {
+  readonly problems: readonly Problem[];
+  /** The Istio documents among them, for checks that need a mesh. */
+  readonly documents: LoadedDocuments;
+}
+
+/** Environment variables play no part: a file is judged as it is written. */
+export function validatePaths(paths: readonly string[], workingDirectory: string): ValidatedPaths {
+  const problems: Problem[] = [];
+  const unread = new ProblemList(CONFIG_LIMITS.maxProblems);
+  const entries = paths.map((path) => ({ path: resolve(workingDirectory, path), namespace: 'default' }));
+  const configFiles = new Set<string>();
+  for (const { path } of listDocumentFiles(entries, unread)) {
+    const kind = kindOf(path);
+    if (kind === null) continue;
+    configFiles.add(path);
+    if (kind === 'postern.yaml') {
+      problems.push(...loadPosternConfig({ file: path, environment: {}, workingDirectory }).problems);
+    } else problems.push(notUsableYet(path, kind));
+  }
+  const documents = loadDocuments(entries);
+  // That a postern.yaml is no Istio document is not worth saying when it was checked as what it is.
+  problems.push(
+    ...documents.problems.filter(({ file, code }) => !(configFiles.has(file) && code === 'skipped_kinds')),
+  );
+  return { problems, documents };
+}
+
+function kindOf(path: string): ConfigFileKind | null {
+  const text = readDocumentFile(path, CONFIG_LIMITS.maxFileBytes, new ProblemList(1));
+  const [tree] = text === null ? [] : parseYaml(text).documents;
+  return tree === undefined ? null : recogniseConfigFile(tree);
+}
+
+function notUsableYet(file: string, kind: ConfigFileKind): Problem {
+  const part = kind === 'ca.yaml' ? 'CA' : 'agent';
+  return {
+    file,
+    line: 1,
+    column: 1,
+    path: '',
+    severity: 'warning',
+    code: 'not_usable_yet',
+    message: `this is a ${kind}, and this version has no ${part} that would read it`,
+    fix: 'it was not checked',
+  };
+}

@@ -1,0 +1,387 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { CONFIG_KEYS, environmentName } from '../../src/config/config-keys.ts';
+import type { ConfigKey } from '../../src/config/config-keys.ts';
+import { loadPosternConfig, parsePosternConfig } from '../../src/config/postern-config.ts';
+import type { LoadedPosternConfig, PosternConfig } from '../../src/config/postern-config.ts';
+import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
+
+const MINIMAL = `workload: {namespace: foo, serviceAccount: httpbin}
+identity: {files: {certificateChain: c.pem, privateKey: keys/k.pem, trustBundle: /root.pem}}
+config: [./mesh]
+`;
+
+function parse(
+  text: string,
+  environment: Record<string, string> = {},
+  flags: Record<string, string> = {},
+): LoadedPosternConfig {
+  return parsePosternConfig(text, {
+    file: '/etc/postern/postern.yaml',
+    environment,
+    flags,
+    workingDirectory: '/work',
+  });
+}
+
+function good(
+  text: string,
+  environment: Record<string, string> = {},
+  flags: Record<string, string> = {},
+): PosternConfig {
+  const { config, problems } = parse(text, environment, flags);
+  assert.deepEqual(problems, []);
+  assert.ok(config !== null);
+  return config;
+}
+
+function problemsOf(text: string, environment: Record<string, string> = {}): string[] {
+  return parse(text, environment).problems.map(({ severity, code, line, column, path }) =>
+    `${severity} ${code} ${line}:${column} ${path}`.trim(),
+  );
+}
+
+describe('postern.yaml', () => {
+  it('fills in the defaults', () => {
+    assert.deepEqual(good(MINIMAL), {
+      file: '/etc/postern/postern.yaml',
+      workload: { namespace: 'foo', serviceAccount: 'httpbin', name: 'httpbin', labels: {} },
+      identity: {
+        kind: 'files',
+        certificateChain: '/etc/postern/c.pem',
+        privateKey: '/etc/postern/keys/k.pem',
+        trustBundle: '/root.pem',
+      },
+      config: [
+        {
+          path: '/etc/postern/mesh',
+          namespace: 'default',
+          position: { file: '/etc/postern/postern.yaml', line: 3, column: 10 },
+        },
+      ],
+      intercept: { bind: '0.0.0.0', port: 15001, inboundPort: null, direct: null },
+      app: { host: '127.0.0.1' },
+      admin: { bind: '127.0.0.1', port: 15000 },
+      readiness: { bind: '0.0.0.0', port: 15021 },
+      metrics: { bind: '0.0.0.0', port: 15090 },
+      concurrency: 1,
+      accessLog: null,
+      limits: DEFAULT_LIMITS,
+      drainMs: 5_000,
+      drainMaxMs: 45_000,
+    });
+  });
+
+  it('reads every key', () => {
+    const config = good(`
+workload: {namespace: foo, serviceAccount: httpbin, labels: {app: httpbin, version: v1}, name: httpbin-1}
+identity:
+  files: {certificateChain: c.pem, privateKey: k.pem, trustBundle: root.pem}
+config: [./mesh, {path: ../extra.yaml, namespace: production}]
+intercept: {bind: "::", port: 0, inboundPort: 15006, direct: "[::1]:8080"}
+app: {host: app.internal}
+admin: {bind: "::1", port: 1}
+readiness: {bind: 127.0.0.1, port: 2}
+metrics: {bind: localhost, port: 3}
+concurrency: 1
+accessLog: {path: log/access.log, format: text}
+limits: {maxConnections: 5, maxConnectionAgeMs: 0, maxExtAuthzBodyBytes: 7}
+drain: 1m30s
+drainMax: 2m
+`);
+    assert.deepEqual(config.workload, {
+      namespace: 'foo',
+      serviceAccount: 'httpbin',
+      name: 'httpbin-1',
+      labels: { app: 'httpbin', version: 'v1' },
+    });
+    assert.deepEqual(
+      config.config.map(({ path, namespace }) => [path, namespace]),
+      [
+        ['/etc/postern/mesh', 'default'],
+        ['/etc/extra.yaml', 'production'],
+      ],
+    );
+    assert.deepEqual(config.intercept, {
+      bind: '::',
+      port: 0,
+      inboundPort: 15006,
+      direct: { host: '::1', port: 8080 },
+    });
+    assert.deepEqual(config.accessLog, { path: '/etc/postern/log/access.log', format: 'text' });
+    assert.deepEqual(config.limits, { ...DEFAULT_LIMITS, maxConnections: 5, maxExtAuthzBodyBytes: 7 });
+    assert.deepEqual([config.drainMs, config.drainMaxMs], [90_000, 120_000]);
+  });
+
+  it('turns the access log on with a section that is empty', () => {
+    assert.deepEqual(good(`${MINIMAL}accessLog: {}\n`).accessLog, { path: '/dev/stdout', format: 'json' });
+  });
+
+  const bad: [string, string, string[]][] = [
+    ['an unknown key', `${MINIMAL}intercpt: {}\n`, ['error unknown_field 4:1 intercpt']],
+    ['an unknown key below', `${MINIMAL}intercept: {prot: 1}\n`, ['error unknown_field 4:13 intercept.prot']],
+    [
+      'an unknown limit',
+      `${MINIMAL}limits: {maxHeadByte: 1}\n`,
+      ['error unknown_field 4:10 limits.maxHeadByte'],
+    ],
+    ['a port in quotes', `${MINIMAL}admin: {port: "15000"}\n`, ['error wrong_type 4:15 admin.port']],
+    ['a port past the range', `${MINIMAL}admin: {port: 65536}\n`, ['error out_of_range 4:15 admin.port']],
+    ['a section that is a value', `${MINIMAL}admin: 15000\n`, ['error wrong_type 4:8 admin']],
+    ['a value that is a section', `${MINIMAL}drain: {s: 5}\n`, ['error wrong_type 4:8 drain']],
+    ['a duration without unit', `${MINIMAL}drain: "5"\n`, ['error bad_value 4:8 drain']],
+    [
+      'a limit of nothing',
+      `${MINIMAL}limits: {maxHeadBytes: 0}\n`,
+      ['error out_of_range 4:24 limits.maxHeadBytes'],
+    ],
+    [
+      'direct without port',
+      `${MINIMAL}intercept: {direct: 127.0.0.1}\n`,
+      ['error bad_value 4:21 intercept.direct'],
+    ],
+    [
+      'direct with port 0',
+      `${MINIMAL}intercept: {direct: "127.0.0.1:0"}\n`,
+      ['error out_of_range 4:21 intercept.direct'],
+    ],
+    [
+      'direct with a wrong address',
+      `${MINIMAL}intercept: {direct: "127.0.0.256:80"}\n`,
+      ['error bad_value 4:21 intercept.direct'],
+    ],
+    [
+      'a bind that is a name',
+      `${MINIMAL}readiness: {bind: example.com}\n`,
+      ['error bad_value 4:19 readiness.bind'],
+    ],
+    [
+      'an admin server for everybody',
+      `${MINIMAL}admin: {bind: 0.0.0.0}\n`,
+      ['error bad_value 4:15 admin.bind'],
+    ],
+    ['two listeners on one port', `${MINIMAL}metrics: {port: 15021}\n`, ['error conflict 4:17 metrics.port']],
+    ['a drain past its maximum', `${MINIMAL}drain: 46s\n`, ['error conflict 4:8 drain']],
+    ['all cores', `${MINIMAL}concurrency: 0\n`, ['error not_usable_yet 4:14 concurrency']],
+    ['two workers', `${MINIMAL}concurrency: 2\n`, ['error not_usable_yet 4:14 concurrency']],
+    [
+      'a choice that is none',
+      `${MINIMAL}accessLog: {format: jsn}\n`,
+      ['error bad_value 4:21 accessLog.format'],
+    ],
+    [
+      'a label that is no text',
+      `workload: {namespace: foo, serviceAccount: a, labels: {version: 1}}\n${MINIMAL.slice(MINIMAL.indexOf('identity'))}`,
+      ['error wrong_type 1:65 workload.labels.version'],
+    ],
+    [
+      'nothing at all',
+      '',
+      [
+        'error missing_field 1:1 identity',
+        'error missing_field 1:1 workload.namespace',
+        'error missing_field 1:1 workload.serviceAccount',
+      ],
+    ],
+    ['no documents', MINIMAL.replace('config: [./mesh]\n', ''), ['warning empty 1:1 config']],
+    ['an entry that is a number', MINIMAL.replace('./mesh', '7'), ['error wrong_type 3:10 config[0]']],
+    [
+      'an entry without path',
+      MINIMAL.replace('./mesh', '{namespace: a}'),
+      ['error missing_field 3:10 config[0].path'],
+    ],
+    [
+      'an entry with another key',
+      MINIMAL.replace('./mesh', '{path: a, ns: b}'),
+      ['error unknown_field 3:20 config[0].ns'],
+    ],
+    [
+      'an identity that is half',
+      MINIMAL.replace(', privateKey: keys/k.pem', ''),
+      ['error missing_field 1:1 identity.files.privateKey'],
+    ],
+    [
+      'two identities',
+      MINIMAL.replace('{files:', '{sds: "unix:a", files:'),
+      ['error conflict 1:1 identity', 'error not_usable_yet 2:17 identity.sds'],
+    ],
+    [
+      'SDS',
+      `workload: {namespace: foo, serviceAccount: a}\nconfig: [x]\nidentity: {sds: unix:./a.sock}\n`,
+      ['error not_usable_yet 3:17 identity.sds'],
+    ],
+    [
+      'the Workload API',
+      `workload: {namespace: foo, serviceAccount: a}\nconfig: [x]\nidentity: {workloadApi: unix:./a.sock}\n`,
+      ['error not_usable_yet 3:25 identity.workloadApi'],
+    ],
+    [
+      'a revocation list',
+      MINIMAL.replace('/root.pem', '/root.pem, crl: {file: a}'),
+      ['error not_usable_yet 2:105 identity.files.crl.file'],
+    ],
+    [
+      'a setting of SDS beside files',
+      MINIMAL.replace('{files:', '{bundleName: X, files:'),
+      ['error conflict 2:24 identity.bundleName', 'error not_usable_yet 2:24 identity.bundleName'],
+    ],
+    ['bad YAML', `${MINIMAL}a: [\n`, ['error syntax 5:1']],
+    ['a second document', `${MINIMAL}---\na: 1\n`, ['error not_a_document 5:1']],
+    ['a list', '- a\n', ['error not_a_document 1:1']],
+  ];
+  for (const [name, text, expected] of bad) {
+    it(`refuses or notes ${name}`, () => {
+      const found = problemsOf(text);
+      for (const line of expected) assert.ok(found.includes(line), `${line}\nnot in\n${found.join('\n')}`);
+      assert.equal(
+        parse(text).config === null,
+        expected.some((line) => line.startsWith('error')),
+      );
+    });
+  }
+
+  it('collects all problems, not the first', () => {
+    const found = problemsOf(`${MINIMAL}admin: {port: x}\ndrain: y\nlimits: {maxHeaders: -1}\n`);
+    assert.deepEqual(found, [
+      'error wrong_type 4:15 admin.port',
+      'error bad_value 5:8 drain',
+      'error wrong_type 6:22 limits.maxHeaders',
+    ]);
+  });
+});
+
+describe('postern.yaml from the environment and from flags', () => {
+  const sample: Readonly<Record<ConfigKey['type'], string>> = {
+    text: 'some-text',
+    name: 'some-name',
+    path: 'some/file',
+    socket: 'unix:some.sock',
+    bind: '127.0.0.9',
+    host: 'host.example',
+    port: '12345',
+    endpoint: '127.0.0.9:8080',
+    integer: '1',
+    duration: '7s',
+    labels: 'app=a,version=v1',
+    choice: '',
+    entries: '',
+  };
+
+  for (const key of CONFIG_KEYS) {
+    const variable = environmentName(key);
+    if (variable === null) continue;
+    it(`${variable} sets ${key.path}`, () => {
+      const text = key.values?.at(-1) ?? sample[key.type];
+      const { config, problems } = parse(MINIMAL, { [variable]: text });
+      if (key.notUsableYet === true) {
+        const found = problems.find(
+          ({ path, code }) => path === key.path && (code === 'not_usable_yet' || code === 'conflict'),
+        );
+        assert.equal(found?.file, `$${variable}`);
+        return;
+      }
+      assert.deepEqual(problems, []);
+      assert.ok(config !== null);
+      const found = JSON.stringify(valueAt(config, key.path.replace('identity.files.', 'identity.')));
+      assert.equal(found, JSON.stringify(expectedValue(key, text)));
+      // And a bad one is an error that names the variable.
+      const wrong = parse(MINIMAL, { [variable]: '\0' });
+      const isText = key.type === 'text';
+      assert.equal(
+        wrong.config === null && wrong.problems.some(({ file }) => file === `$${variable}`),
+        !isText,
+      );
+    });
+  }
+
+  it('lets the environment win over the file and flags over both', () => {
+    const text = `${MINIMAL}admin: {port: 1}\nmetrics: {port: 1}\nreadiness: {port: 4}\n`;
+    const config = good(
+      text,
+      { POSTERN_ADMIN_PORT: '2', POSTERN_METRICS_PORT: '2' },
+      { 'metrics.port': '3' },
+    );
+    assert.deepEqual([config.admin.port, config.metrics.port, config.readiness.port], [2, 3, 4]);
+  });
+
+  it('is enough without a file', () => {
+    const config = good('config: [a]\n', {
+      POSTERN_WORKLOAD_NAMESPACE: 'foo',
+      POSTERN_WORKLOAD_SERVICEACCOUNT: 'a',
+      POSTERN_IDENTITY_FILES_CERTIFICATECHAIN: 'c.pem',
+      POSTERN_IDENTITY_FILES_PRIVATEKEY: 'k.pem',
+      POSTERN_IDENTITY_FILES_TRUSTBUNDLE: 'r.pem',
+    });
+    assert.equal(config.identity.privateKey, '/work/k.pem');
+  });
+
+  it('refuses a bad value of the file also where the environment overrides it', () => {
+    assert.equal(parse(`${MINIMAL}admin: {port: x}\n`, { POSTERN_ADMIN_PORT: '1' }).config, null);
+  });
+
+  it('warns of a variable that looks like a typing mistake and leaves others alone', () => {
+    const found = problemsOf(MINIMAL, {
+      POSTERN_ADMIN_PROT: '1',
+      POSTERN_ADMIN: 'http://127.0.0.1:15000',
+      POSTERN_SERVICE_HOST: '10.0.0.1',
+      POSTERN_PORT_15001_TCP_ADDR: '10.0.0.1',
+    });
+    assert.deepEqual(found, ['warning unknown_field 1:1']);
+  });
+
+  it('refuses a flag for a setting that does not exist', () => {
+    assert.equal(parse(MINIMAL, {}, { 'admin.prot': '1' }).problems[0]?.fix, 'did you mean "admin.port"?');
+  });
+});
+
+describe('a postern.yaml on disk', () => {
+  let folder = '';
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'postern-config-'));
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
+  it('is found relative to the working directory, its paths relative to its folder', () => {
+    writeFileSync(join(folder, 'postern.yaml'), MINIMAL);
+    const { config } = loadPosternConfig({ file: 'postern.yaml', environment: {}, workingDirectory: folder });
+    assert.equal(config?.identity.certificateChain, join(folder, 'c.pem'));
+  });
+
+  it('is an error with its path when it is not there', () => {
+    const { config, problems } = loadPosternConfig({
+      file: 'none.yaml',
+      environment: {},
+      workingDirectory: folder,
+    });
+    assert.equal(config, null);
+    assert.deepEqual(
+      problems.map(({ code, file }) => [code, file]),
+      [['unreadable', join(folder, 'none.yaml')]],
+    );
+  });
+});
+
+function valueAt(config: PosternConfig, path: string): unknown {
+  if (path === 'drain') return config.drainMs;
+  if (path === 'drainMax') return config.drainMaxMs;
+  let value: unknown = config;
+  for (const step of path.split('.')) {
+    value =
+      typeof value === 'object' && value !== null
+        ? Object.entries(value).find(([name]) => name === step)?.[1]
+        : undefined;
+  }
+  return value;
+}
+
+function expectedValue(key: ConfigKey, text: string): unknown {
+  const { type } = key;
+  if (type === 'path') return `/work/${text}`;
+  if (type === 'port' || type === 'integer') return Number(text);
+  if (type === 'duration') return 7_000;
+  if (type === 'endpoint') return { host: '127.0.0.9', port: 8080 };
+  return type === 'labels' ? { app: 'a', version: 'v1' } : text;
+}
