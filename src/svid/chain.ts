@@ -6,7 +6,7 @@
  */
 import { X509Certificate } from 'node:crypto';
 import { type CertificateFields, KEY_USAGE_CERT_SIGN, readCertificate } from './certificate.ts';
-import { checkSvid, isSvidProblem, type SvidProblem, validityFault } from './check-svid.ts';
+import { checkSvid, isSvidProblem, type SvidProblem, type SvidPurpose, validityFault } from './check-svid.ts';
 import { quoteText } from './quote-text.ts';
 import type { TrustBundles } from './trust-bundles.ts';
 
@@ -41,7 +41,7 @@ export function chainEndsInBundle(
   intermediatesDer: readonly Uint8Array[],
   bundles: TrustBundles,
   nowMs: number,
-  purpose: 'client' | 'server' | 'both' = 'client',
+  purpose: SvidPurpose = 'client',
 ): ChainFacts | SvidProblem {
   const facts = checkSvid(leafDer, nowMs, purpose);
   if (isSvidProblem(facts)) return facts;

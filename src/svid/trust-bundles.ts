@@ -49,10 +49,16 @@ export function parseBundles(bundles: Readonly<Record<string, string>>): TrustBu
   for (const [name, pem] of Object.entries(bundles)) {
     const trustDomain = parseTrustDomain(name);
     if (typeof trustDomain !== 'string')
-      throw new MeshError('identity_invalid', `trust domain ${quoteText(name)}: ${trustDomain.problem}`);
+      throw new MeshError(
+        'identity_invalid',
+        `Cannot use trust domain ${quoteText(name)}: ${trustDomain.problem}`,
+      );
     const parsed = parseRoots(pem);
     if ('problem' in parsed)
-      throw new MeshError('identity_invalid', `trust bundle of "${trustDomain}": ${parsed.problem}`);
+      throw new MeshError(
+        'identity_invalid',
+        `Cannot use the trust bundle of "${trustDomain}": ${parsed.problem}; give its root certificates as PEM`,
+      );
     roots.set(trustDomain, parsed);
   }
   return new TrustBundles(roots);
