@@ -110,6 +110,7 @@ export const ERROR_CODES = {
   identity_invalid: control('the identity files cannot be used'),
   identity_expired: control('the own certificate has expired'),
   not_started: control('listeners are not open yet'),
+  access_log_failed: control('the access log cannot be opened or written'),
 } as const satisfies Record<string, ErrorCode>;
 
 export type ErrorCodeName = keyof typeof ERROR_CODES;

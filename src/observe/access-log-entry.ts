@@ -14,6 +14,8 @@ export class AccessLogEntry {
   method = '';
   /** `x-envoy-original-path` if the path was changed, else the path; with its query, as received. */
   originalPath = '';
+  /** The path as forwarded where it differs from `originalPath`. */
+  path = '';
   /** `HTTP/1.1`, `HTTP/1.0`, `HTTP/2`. */
   protocol = '';
   /** 0: none was sent, or TCP. */
