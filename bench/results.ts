@@ -21,6 +21,7 @@ export interface PeerFigures {
 
 export interface ScenarioResult {
   readonly title: string;
+  readonly rounds: number;
   readonly headings: readonly string[];
   readonly rows: readonly (readonly string[])[];
   /** Under the table: what its reader has to know. */

@@ -85,7 +85,7 @@ async function runScenarios(options: Options, folder: string): Promise<void> {
       options.name === null || options.scenarios.length === 1
         ? (options.name ?? name)
         : `${options.name}-${name}`;
-    print(writeResults(fileName, options.rounds, result.peers));
+    print(writeResults(fileName, result.rounds, result.peers));
   }
 }
 

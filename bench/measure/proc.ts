@@ -33,6 +33,13 @@ export function parseBusyTicks(stat: string, cpu: number): number {
   return user + nice + system + irq + softirq + steal;
 }
 
+/** How many files a process may have open (the soft limit), from `/proc/PID/limits`. */
+export function parseOpenFilesLimit(limits: string): number {
+  const soft = /^Max open files\s+(\d+|unlimited)\s/m.exec(limits)?.[1];
+  if (soft === undefined) throw new Error('Cannot find "Max open files" in /proc/PID/limits');
+  return soft === 'unlimited' ? Number.POSITIVE_INFINITY : Number(soft);
+}
+
 /** A process and all its descendants. */
 export function processTree(pid: number): number[] {
   const found = [pid];

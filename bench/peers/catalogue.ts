@@ -2,22 +2,13 @@
  * The peers in the order of the table. Each has one worker, and keep-alive to the app.
  */
 import { spawnSync } from 'node:child_process';
-import {
-  accessSync,
-  closeSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readSync,
-  writeFileSync,
-} from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, mkdirSync, openSync, readSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, join } from 'node:path';
 import { SERVER_URI } from '../certificates.ts';
 import type { Command } from '../measure/child.ts';
-import type { AppProtocol, Installed, Peer, PeerSetup } from './peer.ts';
+import type { AppProtocol, Installed, Peer } from './peer.ts';
+import { writeSettings } from './template.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const SBIN = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
@@ -48,36 +39,6 @@ function isBinary(path: string): boolean {
   readSync(file, magic, 0, 4, 0);
   closeSync(file);
   return magic.toString('latin1') === '\x7fELF';
-}
-
-/** Fills a template of this folder; a word that nothing fills is an error. */
-function fillTemplate(name: string, setup: PeerSetup): string {
-  const words: Readonly<Record<string, string>> = {
-    FOLDER: setup.folder,
-    PORT: String(setup.port),
-    ADMIN_PORT: String(setup.adminPort),
-    APP_PORT: String(setup.appPort),
-    PORT_NAME: setup.protocol,
-    CERTIFICATE: setup.certificates.server.certificate,
-    KEY: setup.certificates.server.key,
-    ROOTS: setup.certificates.roots,
-    SERVER_BUNDLE: setup.certificates.serverBundle,
-    ACCESS_LOG: join(setup.folder, 'access.log'),
-  };
-  return readFileSync(join(import.meta.dirname, name), 'utf8').replaceAll(
-    /__([A-Z_]+?)__/g,
-    (_, word: string) => {
-      const value = words[word];
-      if (value === undefined) throw new Error(`Cannot fill "__${word}__" of ${name}: no such word`);
-      return value;
-    },
-  );
-}
-
-function writeSettings(name: string, setup: PeerSetup, target: string = name): string {
-  const path = join(setup.folder, target);
-  writeFileSync(path, fillTemplate(name, setup));
-  return path;
 }
 
 function packageVersion(name: string): string | null {

@@ -33,6 +33,7 @@ export async function runBulkScenario(run: BenchRun): Promise<ScenarioResult> {
   const envoy = figures.get('envoy');
   return {
     title: `Bulk over TCP, mTLS to plaintext, ${STREAMS} streams, MB per CPU second of the proxy`,
+    rounds: run.options.rounds,
     headings: ['peer', 'version ', 'to the client', '/envoy', 'to the app', '/envoy'],
     rows: run.peerNames.map((name) => {
       const peer = running.find((each) => each.peer.name === name);

@@ -46,6 +46,7 @@ export async function runHandshakeScenario(run: BenchRun): Promise<ScenarioResul
   const nginxResumed = median(figures.get('nginx')?.resumed ?? []);
   return {
     title: 'Handshakes per CPU second of the proxy, TLS 1.3, one request each',
+    rounds: run.options.rounds,
     headings: ['peer', 'version ', 'full/s', 'ms each', 'cost /nginx', 'resumed/s', 'ms each', 'cost /nginx'],
     rows: run.peerNames.map((name) => {
       const peer = running.find((each) => each.peer.name === name);

@@ -65,6 +65,7 @@ export async function runInbound(run: BenchRun): Promise<ScenarioResult> {
   });
   return {
     title: `Inbound mTLS, HTTP/1.1 keep-alive, 1 KiB answers, ${run.options.connections} connections`,
+    rounds: run.options.rounds,
     headings: [
       'peer',
       'version ',
@@ -97,6 +98,7 @@ export async function runInbound(run: BenchRun): Promise<ScenarioResult> {
         p50Us: median(seen.map(({ result }) => result.p50Us)),
         p99Us: median(seen.map(({ result }) => result.p99Us)),
         rssMb: median(seen.map(({ rssMb }) => rssMb)),
+        foreignCpuShare: seen.map(({ result }) => result.foreignCpuSeconds / result.seconds),
       };
     }),
   };

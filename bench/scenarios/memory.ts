@@ -2,17 +2,20 @@
  * Memory: at rest, at 1,000 requests a second, and what an idle mTLS connection adds. A fresh process for each half,
  * so that garbage of the one does not hide the other.
  */
+import { readFileSync } from 'node:fs';
 import { load, startCheckedPeer, whileIdle } from '../bench-run.ts';
 import type { BenchRun, PeerHere } from '../bench-run.ts';
 import type { LoadResult } from '../load/job.ts';
-import { rssBytes } from '../measure/proc.ts';
+import { parseOpenFilesLimit, rssBytes } from '../measure/proc.ts';
 import { formatNumber } from '../measure/table.ts';
+import { UsageError } from '../options.ts';
 import type { RunningPeer } from '../peers/running-peer.ts';
 import type { PeerFigures, ScenarioResult } from '../results.ts';
 
 const RATE_PER_SECOND = 1000;
 /** Connections before the first look, so that pools and code that every connection shares are there already. */
 const WARM_CONNECTIONS = 200;
+const SPARE_FILES = 500;
 
 interface Memory {
   readonly version: string;
@@ -62,7 +65,18 @@ async function measure(run: BenchRun, here: PeerHere): Promise<Memory> {
   return { version: here.installed.version, ...first, idleBytes };
 }
 
+/** Both ends of a connection are a file, in two processes that inherit this one's limit. */
+function checkOpenFiles(connections: number): void {
+  const limit = parseOpenFilesLimit(readFileSync('/proc/self/limits', 'utf8'));
+  if (limit < connections + SPARE_FILES) {
+    throw new UsageError(
+      `Cannot hold ${connections} connections: ulimit -n is ${limit}; raise it to ${connections + SPARE_FILES} or give --idle`,
+    );
+  }
+}
+
 export async function runMemory(run: BenchRun): Promise<ScenarioResult> {
+  checkOpenFiles(run.options.idleConnections);
   const measured = new Map<string, Memory>();
   for (const here of run.here) {
     const memory = await measure(run, here);
@@ -73,6 +87,7 @@ export async function runMemory(run: BenchRun): Promise<ScenarioResult> {
   }
   return {
     title: `Memory: at rest, at ${RATE_PER_SECOND} requests/s, and over ${run.options.idleConnections} idle mTLS connections`,
+    rounds: 1,
     headings: [
       'peer',
       'version ',

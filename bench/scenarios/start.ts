@@ -11,8 +11,9 @@ import { turns } from './peers-in-turn.ts';
 const STARTS = 5;
 
 export async function runStart(run: BenchRun): Promise<ScenarioResult> {
+  const starts = run.options.isSmoke ? 1 : STARTS;
   const times = new Map<string, number[]>();
-  for (const { round, running: here } of turns(run.here, run.options.isSmoke ? 1 : STARTS)) {
+  for (const { round, running: here } of turns(run.here, starts)) {
     const running = await startPeer(here.peer, here.installed, run);
     try {
       await checkPeer(running, run.certificates);
@@ -24,6 +25,7 @@ export async function runStart(run: BenchRun): Promise<ScenarioResult> {
   }
   return {
     title: 'Start to ready',
+    rounds: starts,
     headings: ['peer', 'version ', 'ready ms', 'min'],
     rows: run.peerNames.map((name) => {
       const seen = times.get(name);

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import {
   cpuSeconds,
+  parseOpenFilesLimit,
   parseBusyTicks,
   parseCpuTicks,
   parseRssBytes,
@@ -13,6 +14,10 @@ import {
 
 const STAT = '6814 (cat) R 6804 6804 3169 0 -1 4194304 100 0 0 0 123 45 7 8 20 0 1 0 99928 3133440 384\n';
 const isLinux = process.platform === 'linux';
+
+function limits(soft: string): string {
+  return `Limit  Soft Limit  Hard Limit  Units\nMax open files            ${soft}     9999   files\n`;
+}
 
 describe('bench /proc reading', () => {
   it('adds user and system time, and not that of ended children', () => {
@@ -41,6 +46,12 @@ describe('bench /proc reading', () => {
     assert.equal(parseBusyTicks(text, 0), 25);
     assert.equal(parseBusyTicks(text, 10), 6);
     assert.throws(() => parseBusyTicks(text, 1), /Cannot find CPU 1/);
+  });
+
+  it('reads how many files may be open, without an end too', () => {
+    assert.equal(parseOpenFilesLimit(limits('1024')), 1024);
+    assert.equal(parseOpenFilesLimit(limits('unlimited')), Number.POSITIVE_INFINITY);
+    assert.throws(() => parseOpenFilesLimit('Max processes 1 1 x\n'), /Max open files/);
   });
 
   it('sees this process and its child', { skip: isLinux ? false : 'needs /proc' }, async () => {
