@@ -6,6 +6,7 @@
  * No SNI or ALPN callback exists, so none can throw.
  */
 import tls from 'node:tls';
+import { MeshError } from '../core/errors.ts';
 import type { SecretMaterial } from '../core/secret.ts';
 import { sentChain } from './sent-chain.ts';
 import { deriveTicketBinding } from './ticket-binding.ts';
@@ -28,6 +29,10 @@ export class HandshakeServers {
     tickets: boolean,
     listeners: HandshakeListeners,
   ) {
+    if (secret.privateKeyPem.trim() === '') {
+      // Node takes an empty key for "none is wanted" and fails each handshake instead.
+      throw new MeshError('identity_invalid', 'Cannot find a private key for the certificate: it is empty');
+    }
     this.#listeners = listeners;
     const parameters = tlsParameters(tickets);
     this.#options = {

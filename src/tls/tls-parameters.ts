@@ -22,8 +22,11 @@ export const TLS13_SUITES = [
   'TLS_CHACHA20_POLY1305_SHA256',
 ] as const;
 
-/** Hybrid first: recorded traffic stays closed to a later quantum computer. */
-export const GROUPS = 'X25519MLKEM768:X25519:P-256';
+/**
+ * Hybrid first: recorded traffic stays closed to a later quantum computer. The slash ends OpenSSL's first
+ * preference: a client that knows the hybrid group and sent a share of another one is asked again.
+ */
+export const GROUPS = 'X25519MLKEM768/X25519:P-256';
 
 /** BoringSSL's default, and so Envoy's. Trust and expiry are checked again on every resumption. */
 export const SESSION_LIFETIME_SECONDS = 7_200;

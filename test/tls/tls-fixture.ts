@@ -128,6 +128,14 @@ export class TestTerminator implements AsyncDisposable {
 
 /** SNI and ALPN of one ClientHello record; anything odd reads as absent. */
 export function readHello(record: Buffer): { sni: string; alpn: string[] } {
+  try {
+    return readFields(record);
+  } catch {
+    return { sni: '', alpn: [] };
+  }
+}
+
+function readFields(record: Buffer): { sni: string; alpn: string[] } {
   const found: { sni: string; alpn: string[] } = { sni: '', alpn: [] };
   let at = 5 + 4 + 2 + 32;
   at += 1 + record[at]!;
