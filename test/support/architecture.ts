@@ -12,7 +12,14 @@ const PURE_ROOMS = ['core', 'svid', 'wire', 'observe', 'config', 'path', 'mesh',
 const ROAD = [...PURE_ROOMS, ...DATA_ROOMS] as const;
 
 /** Top-level files of the data half: the map of the road and what it is cut into. */
-const DATA_MAPS = ['messages.ts', 'traffic-labels.ts', 'inbound-routes.ts', 'sidecar.ts'] as const;
+const DATA_MAPS = [
+  'messages.ts',
+  'connection-log.ts',
+  'data-report.ts',
+  'inbound-routes.ts',
+  'traffic-labels.ts',
+  'sidecar.ts',
+] as const;
 const MAPS = [...DATA_MAPS, 'control.ts', 'explain.ts', 'index.ts'] as const;
 
 /** Room or top-level file → the rooms and top-level files that it may import, besides itself. */
@@ -32,8 +39,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   upstream: ['core', 'svid', 'observe', 'tls', 'http'],
   identity: ['core', 'svid', 'wire', 'observe'],
   'messages.ts': PURE_ROOMS,
-  'traffic-labels.ts': [...ROAD, ...DATA_MAPS],
+  'connection-log.ts': [...ROAD, ...DATA_MAPS],
+  'data-report.ts': [...ROAD, ...DATA_MAPS],
   'inbound-routes.ts': [...ROAD, ...DATA_MAPS],
+  'traffic-labels.ts': [...ROAD, ...DATA_MAPS],
   'sidecar.ts': [...ROAD, ...DATA_MAPS],
   'control.ts': [...ROAD, 'identity', ...DATA_MAPS],
   'explain.ts': ['core', 'config', 'mesh', 'policy', 'path', 'filters'],
@@ -131,10 +140,10 @@ function edgeFaults(file: string, specifier: string, tree: SourceTree): string[]
   if (!tree.has(target)) return [`${file}: imports "${specifier}", which does not exist`];
   const from = roomOf(file);
   const to = roomOf(target);
-  if (from === to) return [];
+  // A place that is not in the table was named already.
+  if (from === to || MAY_IMPORT[from] === undefined) return [];
   const faults: string[] = [];
-  if (MAY_IMPORT[from]?.includes(to) !== true)
-    faults.push(`${file}: ${from} must not import ${to} ("${specifier}")`);
+  if (!MAY_IMPORT[from].includes(to)) faults.push(`${file}: ${from} must not import ${to} ("${specifier}")`);
   if (target.split('/').at(-1)?.startsWith('_') === true)
     faults.push(`${file}: "${specifier}" is private to ${to}`);
   return faults;
