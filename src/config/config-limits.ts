@@ -5,9 +5,9 @@
  */
 export const CONFIG_LIMITS = {
   /** Bytes of one file. */
-  maxFileBytes: 16 * 1024 * 1024,
+  maxFileBytes: 16_777_216,
   /** Bytes of all files of one load. */
-  maxTotalBytes: 128 * 1024 * 1024,
+  maxTotalBytes: 134_217_728,
   /** Files of one load. */
   maxFiles: 10_000,
   /** Documents of one load, items of lists included. */

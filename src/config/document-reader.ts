@@ -40,7 +40,7 @@ const LIST_FIELDS = new Set(['apiVersion', 'kind', 'metadata', 'items']);
 const ACCESS_KINDS = new Set(Object.keys(ISTIO_KINDS['security.istio.io'] ?? {}));
 
 export class DocumentReader {
-  readonly skippedKinds = new Map<string, number>();
+  readonly skippedKinds: Map<string, number> = new Map();
   readonly #problems: ProblemList;
   readonly #peerAuthentications: PeerAuthentication[] = [];
   readonly #services: Service[] = [];
