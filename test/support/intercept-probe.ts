@@ -13,7 +13,7 @@ export interface ProbeOptions {
   readonly port: number;
   readonly inboundPort: number | null;
   readonly direct: { readonly host: string; readonly port: number } | null;
-  /** Accepted connections are answered `accepted\n` and closed, or held open until the peer ends. */
+  /** Accepted connections are answered `accepted\n`, then closed, or held open until the peer ends. */
   readonly hold: boolean;
 }
 
@@ -49,8 +49,9 @@ const listeners = await openListeners({
     onAccepted({ socket, route, remote, local }) {
       report({ event: 'accepted', route, remote, local });
       socket.resume();
+      socket.write('accepted\n');
       if (options.hold) socket.on('end', () => socket.end());
-      else socket.end('accepted\n');
+      else socket.end();
     },
     onRefused({ code, remote, destination, hint }) {
       report({ event: 'refused', code, remote, destination, hint });
