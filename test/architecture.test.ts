@@ -88,7 +88,7 @@ describe('architecture checker', () => {
       'identity in the data path',
       'sidecar.ts',
       "import { s } from './identity/s.ts';",
-      /sidecar.ts must not import identity/,
+      /reaches the control half: sidecar.ts → identity\/s.ts/,
     ],
     [
       'the admin server in the data path',
@@ -111,7 +111,24 @@ describe('architecture checker', () => {
     ['a file that does not exist', 'tls/a.ts', "import { p } from '../core/gone.ts';", /does not exist/],
     ['a file outside src', 'tls/a.ts', "import { p } from '../../test/p.ts';", /outside src/],
     ['an unknown room', 'helper/a.ts', '', /not in the table of rooms/],
-    ['an unknown top-level file', 'more.ts', '', /not in the table of rooms/],
+    [
+      'a room that imports a map',
+      'tls/a.ts',
+      "import { m } from '../messages.ts';",
+      /tls must not import MAPS/,
+    ],
+    [
+      'the control half behind another map',
+      'sidecar.ts',
+      "import { m } from './reads.ts';",
+      /→ reads.ts → control.ts/,
+    ],
+    [
+      'the control half from main.ts',
+      'main.ts',
+      "import { c } from './control.ts';",
+      /main.ts must not import MAPS/,
+    ],
     ['a development package', 'core/a.ts', "import fc from 'fast-check';", /not among the dependencies/],
     ['a built-in without its prefix', 'core/a.ts', "import fs from 'fs';", /not among the dependencies/],
     ['@peculiar/x509 outside identity', 'svid/a.ts', "import * as x from '@peculiar/x509';", /only identity/],
@@ -157,6 +174,8 @@ describe('architecture checker', () => {
     ['config/watch-config.ts', ''],
     ['config/reads.ts', "import { w } from './watch-config.ts';\n"],
     ['sidecar.ts', "import { b } from './intercept/b.ts';\n"],
+    ['messages.ts', "import type { C } from './core/c.ts';\n"],
+    ['reads.ts', "import { c } from './control.ts';\n"],
     ['control.ts', "import { s } from './sidecar.ts';\nimport { a } from './observe/admin-server.ts';\n"],
   ]);
   const packages = ['@peculiar/x509', 'undici', 'yaml'];
