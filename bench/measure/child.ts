@@ -40,7 +40,9 @@ export class Child {
     const pinned = IS_PINNED ? ['taskset', '-c', String(cpu), command.program] : [command.program];
     const [program = '', ...first] = pinned;
     const errors = openSync(errorFile, 'a', 0o600);
-    const env = { ...process.env, ...command.env };
+    // POSTERN_ names settings of the sidecar: what the caller has there is not part of the run.
+    const inherited = Object.entries(process.env).filter(([key]) => !key.startsWith('POSTERN_'));
+    const env = { ...Object.fromEntries(inherited), ...command.env };
     this.#name = name;
     this.#process = spawn(program, [...first, ...command.args], { stdio: ['pipe', 'pipe', errors], env });
     closeSync(errors);
