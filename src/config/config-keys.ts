@@ -105,8 +105,8 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
   },
   key('accessLog.path', 'path', '/dev/stdout', 'where the access log goes; no accessLog: as MeshConfig says'),
   { ...key('accessLog.format', 'choice', 'json', 'form of its lines'), values: ['json', 'text'] },
-  key('drain', 'duration', '5s', 'after SIGTERM, how long open connections may finish'),
-  key('drainMax', 'duration', '45s', 'the most that drain may be'),
+  key('drain', 'duration', '5s', 'after SIGTERM, how long open TCP connections go on'),
+  key('drainMax', 'duration', '45s', 'after SIGTERM, how long requests under way may take'),
   ...limitKeys(),
 ];
 

@@ -13,7 +13,11 @@ export interface DialTarget {
  * Exactly one callback runs, never in the caller's turn.
  */
 export interface Dialer {
-  dial(target: DialTarget, onConnected: (socket: Socket) => void, onFailed: (error: Error) => void): DialAttempt;
+  dial(
+    target: DialTarget,
+    onConnected: (socket: Socket) => void,
+    onFailed: (error: Error) => void,
+  ): DialAttempt;
 }
 
 export interface DialAttempt {

@@ -21,99 +21,133 @@ export interface ErrorCode {
   readonly meaning: string;
 }
 
-const downstream = (status: number, flag: string, meaning: string): ErrorCode => ({
-  source: 'downstream',
-  status,
-  flag,
-  meaning,
-});
-const upstream = (status: number, flag: string, meaning: string): ErrorCode => ({
-  source: 'upstream',
-  status,
-  flag,
-  meaning,
-});
-const local = (status: number, flag: string, meaning: string): ErrorCode => ({
-  source: 'local',
-  status,
-  flag,
-  meaning,
-});
-const control = (meaning: string): ErrorCode => ({ source: 'control', status: 0, flag: '-', meaning });
-
-export const ERROR_CODES = {
+/** code: source, status, flag, meaning. */
+const TABLE = {
   // intercept
-  not_redirected: downstream(0, 'NR', 'the connection was made to our own port and intercept.direct is not set'),
-  foreign_destination: downstream(0, 'NR', 'the original destination is not an address of this host'),
-  outbound_not_supported: downstream(0, 'NR', 'the connection was made on this host; outbound is not built yet'),
-  own_port: downstream(0, 'NR', 'the original destination is a port of this sidecar itself'),
-  sniff_timeout: downstream(0, 'NR', 'too few bytes came to tell the protocol before the deadline'),
-  closed_while_sniffing: downstream(0, 'DC', 'the peer closed before its first bytes told the protocol'),
-  bad_client_hello: downstream(0, 'DPE', 'the connection began as TLS and its ClientHello is malformed'),
-  too_many_connections: downstream(0, 'UO', 'limits.maxConnections is reached'),
+  not_redirected: [
+    'downstream',
+    0,
+    'NR',
+    'the connection was made to our own port and intercept.direct is not set',
+  ],
+  foreign_destination: ['downstream', 0, 'NR', 'the original destination is not an address of this host'],
+  outbound_not_supported: [
+    'downstream',
+    0,
+    'NR',
+    'the connection was made on this host; outbound is not built yet',
+  ],
+  own_port: ['downstream', 0, 'NR', 'the original destination is a port of this sidecar itself'],
+  sniff_timeout: ['downstream', 0, 'NR', 'too few bytes came to tell the protocol before the deadline'],
+  closed_while_sniffing: ['downstream', 0, 'DC', 'the peer closed before its first bytes told the protocol'],
+  bad_client_hello: ['downstream', 0, 'DPE', 'the connection began as TLS and its ClientHello is malformed'],
+  too_many_connections: ['downstream', 0, 'UO', 'limits.maxConnections is reached'],
   // choose chain
-  no_filter_chain_match: downstream(0, 'NR', 'no inbound chain takes this kind of connection'),
-  http2_not_supported: downstream(0, 'NR', 'HTTP/2 arrived and this version speaks HTTP/1.1 only'),
+  no_filter_chain_match: ['downstream', 0, 'NR', 'no inbound chain takes this kind of connection'],
+  http2_not_supported: ['downstream', 0, 'NR', 'HTTP/2 arrived and this version speaks HTTP/1.1 only'],
   // tls
-  tls_no_certificate: downstream(0, '-', 'the peer presented no certificate'),
-  tls_untrusted_certificate: downstream(0, '-', 'the peer certificate does not chain to the trust bundle'),
-  tls_expired_certificate: downstream(0, '-', 'the peer certificate is outside its validity'),
-  tls_not_an_svid: downstream(0, '-', 'the peer certificate is not a valid X.509-SVID'),
-  tls_foreign_trust_domain: downstream(0, '-', 'the peer identity is of a trust domain that is not trusted'),
-  tls_handshake_failed: downstream(0, '-', 'the TLS handshake failed'),
-  tls_handshake_timeout: downstream(0, '-', 'the TLS handshake did not finish before limits.handshakeTimeoutMs'),
-  tls_no_secret: local(0, '-', 'no certificate or trust bundle has been loaded yet'),
+  tls_no_certificate: ['downstream', 0, '-', 'the peer presented no certificate'],
+  tls_untrusted_certificate: [
+    'downstream',
+    0,
+    '-',
+    'the peer certificate does not chain to the trust bundle',
+  ],
+  tls_expired_certificate: ['downstream', 0, '-', 'the peer certificate is outside its validity'],
+  tls_not_an_svid: ['downstream', 0, '-', 'the peer certificate is not a valid X.509-SVID'],
+  tls_foreign_trust_domain: [
+    'downstream',
+    0,
+    '-',
+    'the peer identity is of a trust domain that is not trusted',
+  ],
+  tls_handshake_failed: ['downstream', 0, '-', 'the TLS handshake failed'],
+  tls_handshake_timeout: [
+    'downstream',
+    0,
+    '-',
+    'the TLS handshake did not finish before limits.handshakeTimeoutMs',
+  ],
+  tls_no_secret: ['local', 0, '-', 'no certificate or trust bundle has been loaded yet'],
   // http, from the downstream
-  bad_request_line: downstream(400, 'DPE', 'the request line is malformed'),
-  bad_method: downstream(400, 'DPE', 'the method is not a token'),
-  bad_target: downstream(400, 'DPE', 'the request target is malformed'),
-  bad_http_version: downstream(400, 'DPE', 'the HTTP version is not 1.0 or 1.1'),
-  bad_line_end: downstream(400, 'DPE', 'a line does not end with CR LF'),
-  bad_header_name: downstream(400, 'DPE', 'a header name has a character that is not a token character'),
-  bad_header_value: downstream(400, 'DPE', 'a header value has a control character'),
-  obsolete_line_folding: downstream(400, 'DPE', 'a header line starts with white space'),
-  bad_host: downstream(400, 'DPE', 'the Host header is absent, repeated or not a host'),
-  host_mismatch: downstream(400, 'DPE', 'Host differs from the authority of the absolute-form target'),
-  bad_content_length: downstream(400, 'DPE', 'Content-Length is malformed or repeated'),
-  bad_transfer_encoding: downstream(400, 'DPE', 'Transfer-Encoding is not exactly "chunked"'),
-  ambiguous_framing: downstream(400, 'DPE', 'Content-Length and Transfer-Encoding are both present'),
-  bad_chunk: downstream(400, 'DPE', 'the chunked body is malformed'),
-  chunk_extension_too_large: downstream(400, 'DPE', 'chunk extensions exceed limits.maxChunkExtensionBytes'),
-  bad_trailer: downstream(400, 'DPE', 'a trailer field is malformed or not allowed in trailers'),
-  head_too_large: downstream(431, 'DPE', 'the head exceeds limits.maxHeadBytes'),
-  too_many_headers: downstream(431, 'DPE', 'the head has more fields than limits.maxHeaders'),
-  head_timeout: downstream(408, 'DPE', 'the request head did not arrive before limits.headTimeoutMs'),
-  body_stalled: downstream(408, 'DPE', 'no byte of the body moved for limits.bodyStallTimeoutMs'),
-  expectation_failed: downstream(417, '-', 'Expect holds something other than 100-continue'),
-  path_normalization_failed: downstream(400, '-', 'the path cannot be normalised'),
-  upgrade_refused: downstream(403, '-', 'the request asks for an upgrade and none is enabled'),
-  connect_refused: downstream(404, 'NR', 'CONNECT is not routed'),
-  downstream_reset: downstream(0, 'DC', 'the peer closed before the exchange was over'),
-  idle_timeout: downstream(0, '-', 'nothing moved for limits.idleTimeoutMs'),
+  bad_request_line: ['downstream', 400, 'DPE', 'the request line is malformed'],
+  bad_method: ['downstream', 400, 'DPE', 'the method is not a token'],
+  bad_target: ['downstream', 400, 'DPE', 'the request target is malformed'],
+  bad_http_version: ['downstream', 400, 'DPE', 'the HTTP version is not 1.0 or 1.1'],
+  bad_line_end: ['downstream', 400, 'DPE', 'a line does not end with CR LF'],
+  bad_header_name: ['downstream', 400, 'DPE', 'a header name has a character that is not a token character'],
+  bad_header_value: ['downstream', 400, 'DPE', 'a header value has a control character'],
+  obsolete_line_folding: ['downstream', 400, 'DPE', 'a header line starts with white space'],
+  bad_host: ['downstream', 400, 'DPE', 'the Host header is absent, repeated or not a host'],
+  host_mismatch: ['downstream', 400, 'DPE', 'Host differs from the authority of the absolute-form target'],
+  bad_content_length: ['downstream', 400, 'DPE', 'Content-Length is malformed or repeated'],
+  bad_transfer_encoding: ['downstream', 400, 'DPE', 'Transfer-Encoding is not exactly "chunked"'],
+  ambiguous_framing: ['downstream', 400, 'DPE', 'Content-Length and Transfer-Encoding are both present'],
+  bad_chunk: ['downstream', 400, 'DPE', 'the chunked body is malformed'],
+  chunk_extension_too_large: [
+    'downstream',
+    400,
+    'DPE',
+    'chunk extensions exceed limits.maxChunkExtensionBytes',
+  ],
+  bad_trailer: ['downstream', 400, 'DPE', 'a trailer field is malformed or not allowed in trailers'],
+  head_too_large: ['downstream', 431, 'DPE', 'the head exceeds limits.maxHeadBytes'],
+  too_many_headers: ['downstream', 431, 'DPE', 'the head has more fields than limits.maxHeaders'],
+  head_timeout: ['downstream', 408, 'DPE', 'the request head did not arrive before limits.headTimeoutMs'],
+  body_stalled: ['downstream', 408, 'DPE', 'no byte of the body moved for limits.bodyStallTimeoutMs'],
+  expectation_failed: ['downstream', 417, '-', 'Expect holds something other than 100-continue'],
+  path_normalization_failed: ['downstream', 400, '-', 'the path cannot be normalised'],
+  upgrade_refused: ['downstream', 403, '-', 'the request asks for an upgrade and none is enabled'],
+  connect_refused: ['downstream', 404, 'NR', 'CONNECT is not routed'],
+  downstream_reset: ['downstream', 0, 'DC', 'the peer closed before the exchange was over'],
+  idle_timeout: ['downstream', 0, '-', 'nothing moved for limits.idleTimeoutMs'],
   // filters
-  filter_failed: local(500, '-', 'a filter threw or rejected; the request is denied'),
-  filter_denied: local(403, '-', 'a filter of the embedding program denied'),
-  request_body_too_large: local(413, '-', 'a filter asked for the body and it exceeds the limit it gave'),
+  filter_failed: ['local', 500, '-', 'a filter threw or rejected; the request is denied'],
+  filter_denied: ['local', 403, '-', 'a filter of the embedding program denied'],
+  request_body_too_large: ['local', 413, '-', 'a filter asked for the body and it exceeds the limit it gave'],
   // upstream
-  upstream_connect_failed: upstream(503, 'UF', 'the connection to the upstream could not be made'),
-  upstream_connect_timeout: upstream(503, 'UF', 'the upstream did not accept before limits.connectTimeoutMs'),
-  upstream_reset: upstream(503, 'UC', 'the upstream closed before it answered'),
-  upstream_truncated: upstream(0, 'UC', 'the upstream closed in the middle of its answer'),
-  upstream_protocol_error: upstream(502, 'UPE', 'the upstream answered with malformed HTTP'),
-  upstream_stalled: upstream(504, 'UT', 'the upstream sent nothing for limits.bodyStallTimeoutMs'),
-  upstream_unsolicited: upstream(0, '-', 'an idle upstream connection spoke; it was discarded'),
+  upstream_connect_failed: ['upstream', 503, 'UF', 'the connection to the upstream could not be made'],
+  upstream_connect_timeout: [
+    'upstream',
+    503,
+    'UF',
+    'the upstream did not accept before limits.connectTimeoutMs',
+  ],
+  upstream_reset: ['upstream', 503, 'UC', 'the upstream closed before it answered'],
+  upstream_truncated: ['upstream', 0, 'UC', 'the upstream closed in the middle of its answer'],
+  upstream_protocol_error: ['upstream', 502, 'UPE', 'the upstream answered with malformed HTTP'],
+  upstream_stalled: ['upstream', 504, 'UT', 'the upstream sent nothing for limits.bodyStallTimeoutMs'],
+  upstream_unsolicited: ['upstream', 0, '-', 'an idle upstream connection spoke; it was discarded'],
   // life
-  draining: local(503, 'OM', 'the sidecar is shutting down'),
-  bug: local(500, '-', 'an unexpected exception; the connection was destroyed and counted'),
+  draining: ['local', 503, 'OM', 'the sidecar is shutting down'],
+  bug: ['local', 500, '-', 'an unexpected exception; the connection was destroyed and counted'],
   // control half
-  config_invalid: control('a document has errors; the last good configuration stays in force'),
-  identity_invalid: control('the identity files cannot be used'),
-  identity_expired: control('the own certificate has expired'),
-  not_started: control('listeners are not open yet'),
-  access_log_failed: control('the access log cannot be opened or written'),
-} as const satisfies Record<string, ErrorCode>;
+  config_invalid: ['control', 0, '-', 'a document has errors; the last good configuration stays in force'],
+  identity_invalid: ['control', 0, '-', 'the identity files cannot be used'],
+  identity_expired: ['control', 0, '-', 'the own certificate has expired'],
+  not_started: ['control', 0, '-', 'listeners are not open yet'],
+  access_log_failed: ['control', 0, '-', 'the access log cannot be opened or written'],
+} as const;
 
-export type ErrorCodeName = keyof typeof ERROR_CODES;
+export type ErrorCodeName = keyof typeof TABLE;
+
+/** Every code and what it means. */
+export const ERROR_CODES: Readonly<Record<ErrorCodeName, ErrorCode>> = tableOfCodes();
+
+function tableOfCodes(): Record<ErrorCodeName, ErrorCode> {
+  const codes: Partial<Record<ErrorCodeName, ErrorCode>> = {};
+  for (const name of namesOfCodes()) {
+    const [source, status, flag, meaning] = TABLE[name];
+    codes[name] = { source, status, flag, meaning };
+  }
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- every name was just set
+  return codes as Record<ErrorCodeName, ErrorCode>;
+}
+
+function namesOfCodes(): readonly ErrorCodeName[] {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a literal has no other keys
+  return Object.keys(TABLE) as ErrorCodeName[];
+}
 
 /** A failure with a stable code. Denials are verdicts, not errors. */
 export class MeshError extends Error {

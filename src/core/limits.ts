@@ -58,7 +58,8 @@ export const LIMIT_MEANINGS: Readonly<Record<keyof Limits, string>> = {
   sniffTimeoutMs: 'to send enough bytes to tell the protocol; then the connection is closed',
   handshakeTimeoutMs: 'to finish a TLS handshake; then the connection is closed',
   headTimeoutMs: 'from the first byte of a request head to its last; then 408',
-  bodyStallTimeoutMs: 'without a byte of a body, an answer or a tunnel that is owed; then 408, 504 or a close',
+  bodyStallTimeoutMs:
+    'without a byte of a body, an answer or a tunnel that is owed; then 408, 504 or a close',
   idleTimeoutMs: 'without any byte on a keep-alive connection or a tunnel; then a close',
   connectTimeoutMs: 'to connect to an upstream; then 503',
   maxIdlePerEndpoint: 'idle connections kept to one upstream endpoint; the oldest goes',

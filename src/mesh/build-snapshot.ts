@@ -76,7 +76,7 @@ function portPlan(port: number, named: NamedPort | undefined, modes: EffectiveMo
     modeFrom,
     protocolFrom: named?.protocolFrom ?? '',
     cluster: named === undefined ? PASSTHROUGH_CLUSTER : `inbound|${port}||`,
-    named: named !== undefined,
+    service: named?.service ?? null,
   };
 }
 

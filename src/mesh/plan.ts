@@ -24,8 +24,8 @@ export interface PortPlan {
   readonly protocolFrom: string;
   /** Envoy's cluster name: `inbound|8080||` or `InboundPassthroughCluster`. */
   readonly cluster: string;
-  /** Whether a Service names the port; if not, Envoy calls it passthrough. */
-  readonly named: boolean;
+  /** The Service that names the port; null: none does, and Envoy calls it passthrough. */
+  readonly service: { readonly namespace: string; readonly name: string } | null;
 }
 
 export interface AccessLogPlan {

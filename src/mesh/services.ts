@@ -14,6 +14,7 @@ export interface NamedPort {
   readonly protocol: PortProtocol;
   /** `Service foo/httpbin port http`. */
   readonly protocolFrom: string;
+  readonly service: { readonly namespace: string; readonly name: string };
 }
 
 export interface ServicePorts {
@@ -59,7 +60,11 @@ export function servicePorts(services: readonly Service[], workload: WorkloadIde
     warnings.push(...serviceWarnings(service));
     for (const [index, port] of service.ports.entries()) {
       if (port.protocol !== 'TCP' || typeof port.targetPort === 'string') continue;
-      const named = { protocol: protocolOfPort(port), protocolFrom: portName(service, port) };
+      const named = {
+        protocol: protocolOfPort(port),
+        protocolFrom: portName(service, port),
+        service: { namespace: service.namespace, name: service.name },
+      };
       const first = ports.get(port.targetPort);
       if (first === undefined) {
         ports.set(port.targetPort, named);

@@ -8,7 +8,7 @@ import { findOperator } from './access-log-operators.ts';
 import type { Operator } from './access-log-operators.ts';
 
 /** Istio's default line (istio.io, MeshConfig.accessLogFormat). */
-export const DEFAULT_TEXT_FORMAT =
+export const DEFAULT_TEXT_FORMAT: string =
   '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% ' +
   '%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% ' +
   '"%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% ' +

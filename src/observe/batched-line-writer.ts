@@ -13,7 +13,7 @@ export const BATCH_INTERVAL_MS = 20;
 /** A batch this large is written at once. */
 export const BATCH_BYTES = 65_536;
 /** What is held for a reader that does not read, in characters. */
-export const MAX_QUEUED_CHARS = 8 * 1_048_576;
+export const MAX_QUEUED_CHARS: number = 8 * 1_048_576;
 /** Writes up to this size to a pipe are never mixed with another thread's (PIPE_BUF on Linux). */
 export const ATOMIC_PIPE_BYTES = 4_096;
 /** A full pipe is tried again after 1 ms, then twice that, up to this. */

@@ -170,6 +170,14 @@ export class Counters implements CounterValues {
     return this.#scope(this.listeners, address, MAX_SCOPES, () => new ListenerCounters());
   }
 
+  /** The address that was counted under is known better now. */
+  renameListener(from: string, to: string): void {
+    const counters = this.listeners[from];
+    if (counters === undefined || from === to) return;
+    delete this.listeners[from];
+    this.listeners[to] = counters;
+  }
+
   /** `prefix` as `inbound_0.0.0.0_8080`. */
   httpScope(prefix: string): HttpCounters {
     return this.#scope(this.http, prefix, MAX_SCOPES, () => new HttpCounters());

@@ -7,6 +7,7 @@
 import net from 'node:net';
 import type tls from 'node:tls';
 import { MeshError, messageOf } from '../core/errors.ts';
+import type { ErrorCodeName } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import type { PeerIdentity } from '../core/peer-identity.ts';
 import type { SecretMaterial } from '../core/secret.ts';
@@ -66,6 +67,11 @@ export interface InboundTls {
     limits: Pick<Limits, 'handshakeTimeoutMs'>,
     onDone: (result: HandshakeResult) => void,
   ): void;
+  /**
+   * Judges a peer that was let in before by the trust in force now. null: it would be let in again. A session
+   * that was resumed may have lost its intermediates; it is then refused.
+   */
+  judgeAgain(socket: tls.TLSSocket): ErrorCodeName | null;
 }
 
 export function createInboundTls(deps: InboundTlsDeps): InboundTls {
@@ -117,6 +123,12 @@ class InboundTlsRoom implements InboundTls {
       // OpenSSL's messages name what is wrong and never hold key bytes.
       throw new MeshError('identity_invalid', `Cannot use the certificate and key: ${messageOf(thrown)}`);
     }
+  }
+
+  judgeAgain(socket: tls.TLSSocket): ErrorCodeName | null {
+    if (this.#current === null) return 'tls_no_secret';
+    const result = acceptPeer(socket, this.#current.trust, false, this.#deps.nowMs());
+    return result.ok ? null : result.refusal.code;
   }
 
   accept(

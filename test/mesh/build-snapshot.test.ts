@@ -39,7 +39,7 @@ describe('the snapshot', () => {
           modeFrom: 'default (no PeerAuthentication)',
           protocolFrom: '',
           cluster: 'InboundPassthroughCluster',
-          named: false,
+          service: null,
         },
       },
     });
@@ -71,7 +71,7 @@ describe('the snapshot', () => {
       modeFrom: 'PeerAuthentication foo/w portLevelMtls 8080',
       protocolFrom: 'Service foo/httpbin port http',
       cluster: 'inbound|8080||',
-      named: true,
+      service: { namespace: 'foo', name: 'httpbin' },
     });
     assert.deepEqual(planOfPort(snapshot, 5432), {
       port: 5432,
@@ -80,7 +80,7 @@ describe('the snapshot', () => {
       modeFrom: 'PeerAuthentication foo/default',
       protocolFrom: 'Service foo/httpbin port tcp-db',
       cluster: 'inbound|5432||',
-      named: true,
+      service: { namespace: 'foo', name: 'httpbin' },
     });
     assert.deepEqual(planOfPort(snapshot, 9090), {
       port: 9090,
@@ -89,10 +89,10 @@ describe('the snapshot', () => {
       modeFrom: 'PeerAuthentication foo/w portLevelMtls 9090',
       protocolFrom: '',
       cluster: 'InboundPassthroughCluster',
-      named: false,
+      service: null,
     });
     assert.equal(planOfPort(snapshot, 80).mode, 'STRICT');
-    assert.equal(planOfPort(snapshot, 80).named, false);
+    assert.equal(planOfPort(snapshot, 80).service, null);
   });
 
   it('takes a portLevelMtls of the workload port, never of the Service port', () => {

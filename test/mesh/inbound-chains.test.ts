@@ -20,7 +20,7 @@ function plan(mode: MtlsMode, protocol: PortProtocol, port = 8080): PortPlan {
     modeFrom: 'PeerAuthentication foo/default',
     protocolFrom: 'Service foo/httpbin port web',
     cluster: 'inbound|8080||',
-    named: true,
+    service: { namespace: 'foo', name: 'httpbin' },
   };
 }
 

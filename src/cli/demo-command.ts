@@ -1,0 +1,40 @@
+/** `postern demo`, which is `npm start`: proves what the sidecar does, then serves for trying it by hand. */
+import { createDemoJsonPrinter } from '../demo/print-demo-json.ts';
+import { createDemoPrinter } from '../demo/print-demo.ts';
+import { runDemo } from '../demo/run-demo.ts';
+import type { Command } from './command.ts';
+import { EXIT_NEGATIVE, EXIT_OK, wantsJson } from './command.ts';
+
+/** After the end, whatever is still open keeps the process no longer than this. */
+const EXIT_WITHIN_MS = 2_000;
+
+export const demoCommand: Command = {
+  name: 'demo',
+  summary: 'Show one sidecar before one app, by requests really sent',
+  usage: '[--once] [--output json]',
+  example: 'postern demo --once',
+  takesPositionals: false,
+  flags: {
+    once: { type: 'boolean', meaning: 'end after the checks; exit 0 if every one holds, else 1' },
+    output: { type: 'string', value: 'FORMAT', meaning: 'text or json; default text' },
+  },
+  more: () =>
+    'Needs nothing set up: its certificates and documents are in a folder of its own, removed at the end.',
+  async run(parsed) {
+    const json = wantsJson(parsed);
+    const once = parsed.values['once'] === true;
+    const stop = new AbortController();
+    const onSignal = (): void => {
+      // The second one; the folder is removed on the way out.
+      if (stop.signal.aborted) process.exit(EXIT_NEGATIVE);
+      stop.abort();
+    };
+    process.on('SIGTERM', onSignal);
+    process.on('SIGINT', onSignal);
+    const reporter = json ? createDemoJsonPrinter(process.stdout) : createDemoPrinter(process.stdout);
+    const { ok } = await runDemo({ once, stop: stop.signal, reporter });
+    const exitCode = once && !ok ? EXIT_NEGATIVE : EXIT_OK;
+    setTimeout(() => process.exit(exitCode), EXIT_WITHIN_MS).unref();
+    return exitCode;
+  },
+};

@@ -1,0 +1,102 @@
+/** `postern proxy`: the sidecar as a process, from the ready line to the drained exit. */
+import { writeSync } from 'node:fs';
+import { CONFIG_KEYS } from '../config/config-keys.ts';
+import { loadPosternConfig } from '../config/postern-config.ts';
+import { formatProblem } from '../config/problem.ts';
+import { Control, StartError } from '../control.ts';
+import { monotonicMs } from '../core/clock.ts';
+import { detach } from '../core/detach.ts';
+import { createLoggers, parseLogLevel } from '../observe/loggers.ts';
+import type { Command, Flag } from './command.ts';
+import { EXIT_MISUSE, EXIT_NEGATIVE, EXIT_OK, textFlag, UsageError } from './command.ts';
+
+/** Every setting of postern.yaml that is one value is a flag too, by its path. */
+const SETTING_FLAGS: Readonly<Record<string, Flag>> = Object.fromEntries(
+  CONFIG_KEYS.filter((key) => key.type !== 'entries').map((key): [string, Flag] => [
+    key.path,
+    { type: 'string', value: key.type.toUpperCase(), meaning: key.meaning },
+  ]),
+);
+
+export const proxyCommand: Command = {
+  name: 'proxy',
+  summary: 'Run the sidecar',
+  usage: '--config postern.yaml [--log-level info] [--SETTING VALUE …]',
+  example: 'postern proxy --config postern.yaml --intercept.port 15001',
+  takesPositionals: false,
+  flags: {
+    config: { type: 'string', value: 'FILE', meaning: 'the postern.yaml to run' },
+    'log-level': {
+      type: 'string',
+      value: 'LEVEL',
+      meaning: 'trace, debug, info, warning, error or off; default info',
+    },
+    ...SETTING_FLAGS,
+  },
+  more: () => 'A flag named like a setting wins over the environment (POSTERN_…), which wins over the file.',
+  async run(parsed) {
+    const file = textFlag(parsed, 'config');
+    if (file === undefined)
+      throw new UsageError('Cannot run without a configuration: give --config postern.yaml');
+    const levelText = textFlag(parsed, 'log-level') ?? 'info';
+    const level = parseLogLevel(levelText);
+    if (level === undefined)
+      throw new UsageError(`Cannot log at "${levelText}": give trace, debug, info, warning, error or off`);
+    const flags: Record<string, string> = {};
+    for (const name of Object.keys(SETTING_FLAGS)) {
+      const value = textFlag(parsed, name);
+      if (value !== undefined) flags[name] = value;
+    }
+    const workingDirectory = process.cwd();
+    const loaded = loadPosternConfig({ file, environment: process.env, flags, workingDirectory });
+    if (loaded.config === null) {
+      for (const problem of loaded.problems) process.stderr.write(`${formatProblem(problem)}\n`);
+      return EXIT_MISUSE;
+    }
+    const loggers = createLoggers({ level });
+    for (const problem of loaded.problems) {
+      loggers.get('config').warn(problem.code, { at: formatProblem(problem) }, problem.message);
+    }
+    const control = new Control({ config: loaded.config, loggers, filters: [] });
+    // Before the start: a signal that comes while starting ends the process in good order too.
+    const stopped = stopSignal();
+    process.on('SIGUSR1', () => control.reopenLogs());
+    try {
+      const ports = await control.start();
+      const { namespace, name } = loaded.config.workload;
+      // First and once, before any access-log line: written at once, whatever kind of file stdout is.
+      writeSync(
+        1,
+        `${JSON.stringify({ ready: true, workload: `${namespace}/${name}`, pid: process.pid, ports })}\n`,
+      );
+      await stopped;
+      await control.drain();
+      return EXIT_OK;
+    } catch (thrown) {
+      if (!(thrown instanceof StartError)) throw thrown;
+      for (const line of thrown.lines) process.stderr.write(`${line}\n`);
+      return EXIT_NEGATIVE;
+    } finally {
+      detach(control.close(), () => {});
+      loggers.close();
+    }
+  },
+};
+
+/** One Ctrl-C under npm arrives twice within a millisecond: from the terminal and from npm. */
+const SAME_SIGNAL_MS = 200;
+
+/** Settles at the first SIGTERM or SIGINT; a second one exits at once. */
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    let firstAtMs = -1;
+    const onSignal = (): void => {
+      if (firstAtMs < 0) {
+        firstAtMs = monotonicMs();
+        resolve();
+      } else if (monotonicMs() - firstAtMs > SAME_SIGNAL_MS) process.exit(EXIT_NEGATIVE);
+    };
+    process.on('SIGTERM', onSignal);
+    process.on('SIGINT', onSignal);
+  });
+}

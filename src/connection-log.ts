@@ -1,0 +1,177 @@
+/**
+ * Says why a connection got no further: one log line, one access-log line, one counter each.
+ *
+ * The lines carry the code, who and where, what was seen, and what to change.
+ */
+import { formatAddress } from './core/address.ts';
+import { ERROR_CODES } from './core/errors.ts';
+import type { ErrorCodeName } from './core/errors.ts';
+import type { EntrySink } from './http/http-connection.ts';
+import type { AcceptedConnection, RefusedConnection } from './intercept/arrival.ts';
+import type { LiveConnection } from './intercept/live-connections.ts';
+import { AccessLogEntry } from './observe/access-log-entry.ts';
+import type { ListenerCounters } from './observe/counters.ts';
+import type { LogFields } from './observe/log.ts';
+import type { Loggers } from './observe/loggers.ts';
+import type { HandshakeFailure } from './tls/handshake-failure.ts';
+
+/** Why no chain takes a connection. */
+export interface ChainRefusal {
+  readonly code: ErrorCodeName;
+  readonly why: string;
+  readonly hint: string;
+}
+
+export class ConnectionLog {
+  readonly #loggers: Loggers;
+  readonly #counters: ListenerCounters;
+  readonly #accessLog: () => EntrySink | null;
+
+  constructor(loggers: Loggers, counters: ListenerCounters, accessLog: () => EntrySink | null) {
+    this.#loggers = loggers;
+    this.#counters = counters;
+    this.#accessLog = accessLog;
+  }
+
+  /** Before its protocol was known; it is closed already. */
+  refusedEarly(refused: RefusedConnection): void {
+    this.#counters.addRefused(refused.code);
+    if (refused.code === 'too_many_connections') this.#counters.cxOverflow++;
+    if (refused.code === 'sniff_timeout') this.#counters.preCxTimeout++;
+    const fields = {
+      direction: refused.direction,
+      remote: formatAddress(refused.remote),
+      destination: refused.destination === null ? null : formatAddress(refused.destination),
+      receivedBytes: refused.receivedBytes,
+      why: refused.detail,
+      hint: refused.hint,
+    };
+    const log = this.#loggers.get('intercept');
+    const message = `Connection refused: ${ERROR_CODES[refused.code].meaning}`;
+    // A TCP health probe says nothing and goes: no event for an operator.
+    if (refused.code === 'closed_while_sniffing') log.debug(refused.code, fields, message);
+    else log.info(refused.code, fields, message);
+    if (refused.receivedBytes > 0 || refused.code !== 'closed_while_sniffing') {
+      this.#writeEntry(refused.code, refused.remote, refused.destination, '');
+    }
+  }
+
+  /** No chain takes it; closes it. */
+  refused(accepted: AcceptedConnection, refusal: ChainRefusal): void {
+    this.#counters.addRefused(refusal.code);
+    if (refusal.code === 'no_filter_chain_match') this.#counters.noFilterChainMatch++;
+    const { connection, sniffed } = accepted;
+    const sni = sniffed.kind === 'tls' ? sniffed.sni : '';
+    this.#loggers.get('intercept').info(
+      refusal.code,
+      {
+        ...who(connection),
+        sniffed: sniffed.kind,
+        ...(sniffed.kind === 'tls' ? { sni, alpn: sniffed.alpn } : {}),
+        why: refusal.why,
+        hint: refusal.hint,
+      },
+      `Connection refused: ${ERROR_CODES[refusal.code].meaning}`,
+    );
+    this.#writeEntry(refusal.code, accepted.remote, connection.destination, sni);
+    accepted.socket.destroy();
+  }
+
+  /** The socket is gone already. */
+  handshakeFailed(accepted: AcceptedConnection, failure: HandshakeFailure): void {
+    this.#counters.addRefused(failure.code);
+    const { presented } = failure;
+    this.#loggers.get('tls').info(
+      failure.code,
+      {
+        ...who(accepted.connection),
+        sni: failure.sni,
+        alpn: failure.offeredAlpn,
+        reason: failure.reason,
+        hint: failure.hint,
+        ...(presented === null
+          ? {}
+          : {
+              peer: presented.spiffeId,
+              subject: presented.subject,
+              issuer: presented.issuer,
+              serial: presented.serial,
+              notBefore: isoTime(presented.notBeforeMs),
+              notAfter: isoTime(presented.notAfterMs),
+            }),
+        trustBundle: failure.trustBundleSubjects,
+        library: failure.libraryError,
+      },
+      `TLS handshake failed: ${ERROR_CODES[failure.code].meaning}`,
+    );
+    this.#writeEntry(
+      failure.code,
+      accepted.remote,
+      accepted.connection.destination,
+      failure.sni,
+      failure.reason,
+    );
+  }
+
+  /** A change of policy or trust ends a live connection; whoever judges closes it. */
+  closedByChange(connection: LiveConnection, reason: ErrorCodeName): void {
+    this.#counters.addRefused(reason);
+    this.#loggers.get('intercept').info(
+      reason,
+      {
+        ...who(connection),
+        chain: connection.chain,
+        ...(connection.peer === null
+          ? {}
+          : { peer: connection.peer.spiffeId, serial: connection.peer.serial }),
+      },
+      'A live connection is closed: the configuration or trust now in force would not let it in',
+    );
+  }
+
+  acceptFailed(error: Error): void {
+    this.#loggers
+      .get('intercept')
+      .error(
+        'accept_failed',
+        { error: error.message },
+        'A connection could not be accepted; raise the limit of open files if it is reached',
+      );
+  }
+
+  #writeEntry(
+    code: ErrorCodeName,
+    remote: { readonly ip: string; readonly port: number },
+    destination: { readonly ip: string; readonly port: number } | null,
+    sni: string,
+    transportFailure = '',
+  ): void {
+    const sink = this.#accessLog();
+    if (sink === null) return;
+    const entry = new AccessLogEntry();
+    entry.startTimeMs = Date.now();
+    entry.responseFlags = ERROR_CODES[code].flag;
+    // Envoy's own words for a connection that no chain takes.
+    entry.responseCodeDetails = code === 'no_filter_chain_match' ? 'filter_chain_not_found' : code;
+    entry.connectionTerminationDetails = transportFailure;
+    entry.downstreamRemoteAddress = formatAddress(remote);
+    if (destination !== null) entry.downstreamLocalAddress = formatAddress(destination);
+    entry.requestedServerName = sni;
+    sink.log(entry);
+  }
+}
+
+function who(connection: LiveConnection): LogFields {
+  return {
+    connection: connection.id,
+    direction: connection.direction,
+    remote: formatAddress(connection.remote),
+    destination: formatAddress(connection.destination),
+  };
+}
+
+/** A certificate's time may be beyond what a Date can hold. */
+function isoTime(ms: number): string {
+  const date = new Date(ms);
+  return Number.isNaN(date.getTime()) ? String(ms) : date.toISOString();
+}

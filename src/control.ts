@@ -1,0 +1,359 @@
+/**
+ * The other half in one place: reads the configuration, watches it and the identity files, keeps readiness,
+ * serves admin, readiness and metrics, and sends the data half what it has to know.
+ *
+ *   postern.yaml ─ documents ─▶ snapshot ─┐                 ┌─ listening, reports
+ *                  identity files ─▶ secret ┴─▶ data half ──┘        │
+ *                                                  readiness ◀───────┴─▶ admin, metrics
+ *
+ * Bad configuration never replaces good: a reload with any error changes nothing and is told.
+ */
+import { MeshError, messageOf } from './core/errors.ts';
+import { detach } from './core/detach.ts';
+import type { SecretMaterial, SecretSource } from './core/secret.ts';
+import { createAdminEndpoints, createMetricsEndpoints, createReadinessEndpoints } from './admin-endpoints.ts';
+import type { AdminSources } from './admin-endpoints.ts';
+import type { ListenAddress, PosternConfig } from './config/postern-config.ts';
+import { watchConfig } from './config/watch-config.ts';
+import type { ConfigWatcher } from './config/watch-config.ts';
+import type { Filter } from './http/filter.ts';
+import { createFileSecrets } from './identity/file-secrets.ts';
+import { loadMesh, formatFinding } from './load-mesh.ts';
+import type { Finding, LoadedMesh } from './load-mesh.ts';
+import type { Snapshot } from './mesh/plan.ts';
+import type { DataReport, FromData, ToData } from './messages.ts';
+import { openAdminServer } from './observe/admin-server.ts';
+import type { AdminServer, EndpointTable } from './observe/admin-server.ts';
+import { ControlCounters } from './observe/control-counters.ts';
+import type { Log } from './observe/log.ts';
+import type { Loggers } from './observe/loggers.ts';
+import { Readiness } from './observe/readiness.ts';
+import { OwnCertificate } from './own-certificate.ts';
+import { Sidecar } from './sidecar.ts';
+
+export interface ControlOptions {
+  readonly config: PosternConfig;
+  readonly loggers: Loggers;
+  /** The embedding program's own filters. */
+  readonly filters: readonly Filter[];
+}
+
+/** The ready line's ports; a listener that is not configured is absent. */
+export interface OpenPorts {
+  readonly intercept: number;
+  readonly inbound?: number;
+  readonly admin: number;
+  readonly readiness: number;
+  readonly metrics: number;
+}
+
+/** Why a start failed; every line is for stderr as it is. */
+export class StartError extends Error {
+  readonly lines: readonly string[];
+
+  constructor(lines: readonly string[]) {
+    super(lines[0] ?? 'Cannot start');
+    this.name = 'StartError';
+    this.lines = lines;
+  }
+}
+
+/** A report that a data half does not give in this time is given up. */
+const REPORT_TIMEOUT_MS = 5_000;
+const EXPIRY_CHECK_INTERVAL_MS = 1_000;
+
+export class Control implements AdminSources {
+  readonly counters: ControlCounters = new ControlCounters();
+  readonly readiness: Readiness = new Readiness();
+  readonly loggers: Loggers;
+  readonly config: PosternConfig;
+  snapshot: Snapshot | null = null;
+  readonly certificate: OwnCertificate = new OwnCertificate();
+  readonly #log: Log;
+  readonly #data: Sidecar;
+  readonly #servers: AdminServer[] = [];
+  readonly #waiting = new Map<number, (report: DataReport) => void>();
+  #secrets: SecretSource | null = null;
+  #watcher: ConfigWatcher | null = null;
+  #expiryTimer: NodeJS.Timeout | null = null;
+  #lastReportId = 0;
+  #listening = Promise.withResolvers<{ readonly intercept: number; readonly inbound: number | null }>();
+  #drained = Promise.withResolvers<void>();
+  #closed = false;
+
+  constructor(options: ControlOptions) {
+    this.config = options.config;
+    this.loggers = options.loggers;
+    this.#log = options.loggers.get('main');
+    const { app, intercept } = options.config;
+    this.#data = new Sidecar({
+      bind: intercept.bind,
+      port: intercept.port,
+      inboundPort: intercept.inboundPort,
+      direct: intercept.direct,
+      appHost: app.host,
+      reusePort: false,
+      filters: options.filters,
+      loggers: options.loggers,
+      send: (message) => this.#receive(message),
+    });
+  }
+
+  /** Starts everything; rejects with `StartError`, and then nothing is left open. */
+  async start(): Promise<OpenPorts> {
+    try {
+      return await this.#start();
+    } catch (thrown) {
+      await this.close();
+      throw thrown instanceof StartError ? thrown : new StartError([`postern: ${whyOf(thrown)}`]);
+    }
+  }
+
+  async #start(): Promise<OpenPorts> {
+    const { config } = this;
+    const loaded = loadMesh(config, 1);
+    if (loaded.snapshot === null) throw new StartError(loaded.findings.filter(isError).map(formatFinding));
+    this.#tellFindings(loaded);
+    this.#apply(loaded.snapshot);
+    await this.#startSecrets(loaded.snapshot.trustDomains);
+    const admin = await this.#serve(config.admin, createAdminEndpoints(this), 'admin');
+    const readiness = await this.#serve(config.readiness, createReadinessEndpoints(this), 'open');
+    const metrics = await this.#serve(config.metrics, createMetricsEndpoints(this), 'open');
+    this.#send({ kind: 'listen', reservedPorts: [admin, readiness, metrics] });
+    const { inbound, intercept } = await this.#listening.promise;
+    this.#watcher = watchConfig(
+      config.config.map(({ path }) => path),
+      () => this.reload(),
+    );
+    this.#expiryTimer = setInterval(() => this.#checkExpiry(), EXPIRY_CHECK_INTERVAL_MS);
+    this.counters.startedAtMs = Date.now();
+    this.readiness.clear('not_started');
+    this.#log.info('started', { intercept, inbound, admin, readiness, metrics }, 'Listening');
+    return { intercept, ...(inbound === null ? {} : { inbound }), admin, readiness, metrics };
+  }
+
+  // --- configuration
+
+  /** Reads the documents again; any error keeps what is in force. */
+  reload(): void {
+    if (this.#closed || this.snapshot === null) return;
+    const loaded = loadMesh(this.config, this.snapshot.generation + 1);
+    if (loaded.snapshot === null) {
+      this.#refuseReload(loaded.findings.filter(isError).map(formatFinding));
+      return;
+    }
+    if (sameButGeneration(this.snapshot, loaded.snapshot)) {
+      this.readiness.configLoaded(this.snapshot.generation, Date.now());
+      this.#log.debug('reload_unchanged', {}, 'The documents say the same as before');
+      return;
+    }
+    this.#tellFindings(loaded);
+    const next = loaded.snapshot;
+    if (String(next.trustDomains) === String(this.snapshot.trustDomains)) {
+      this.#applyReload(next);
+      return;
+    }
+    detach(this.#changeTrustDomains(next), (thrown) => this.#refuseReload([`trustDomain: ${whyOf(thrown)}`]));
+  }
+
+  /** The identity has to fit the new trust domains before anything changes. */
+  async #changeTrustDomains(next: Snapshot): Promise<void> {
+    await this.#startSecrets(next.trustDomains);
+    this.#applyReload(next);
+  }
+
+  #applyReload(snapshot: Snapshot): void {
+    this.#apply(snapshot);
+    this.counters.reloads++;
+    this.#log.info('reloaded', { generation: snapshot.generation }, 'The new configuration is in force');
+  }
+
+  #apply(snapshot: Snapshot): void {
+    this.snapshot = snapshot;
+    this.counters.generation = snapshot.generation;
+    this.counters.loadedAtMs = Date.now();
+    this.readiness.configLoaded(snapshot.generation, Date.now());
+    this.#send({ kind: 'snapshot', snapshot });
+  }
+
+  #refuseReload(errors: readonly string[]): void {
+    this.counters.reloadsRefused++;
+    this.readiness.configRefused(errors[0] ?? 'unknown');
+    this.#log.error(
+      'config_invalid',
+      { errors },
+      'The new configuration has errors; the last good one stays in force',
+    );
+  }
+
+  #tellFindings(loaded: LoadedMesh): void {
+    const log = this.loggers.get('config');
+    for (const finding of loaded.findings) {
+      if (finding.severity === 'warning')
+        log.warn(finding.code, { at: formatFinding(finding) }, finding.message);
+      else if (finding.severity === 'info')
+        log.info(finding.code, { at: formatFinding(finding) }, finding.message);
+    }
+  }
+
+  // --- identity
+
+  /** Starts a source for these trust domains and ends the one before, if the new one can be used. */
+  async #startSecrets(trustDomains: readonly string[]): Promise<void> {
+    const source = createFileSecrets({ ...this.config.identity, trustDomains });
+    await source.start(
+      (secret) => this.#onSecret(secret),
+      (message) => {
+        this.counters.secretsRefused++;
+        this.loggers
+          .get('identity')
+          .error(
+            'identity_invalid',
+            { why: message },
+            'The identity files cannot be used; the last good ones stay',
+          );
+      },
+    );
+    this.#secrets?.stop();
+    this.#secrets = source;
+  }
+
+  #onSecret(secret: SecretMaterial): void {
+    this.counters.rotations++;
+    this.certificate.set(secret);
+    this.#checkExpiry();
+    const { serial, notAfterMs, spiffeId } = this.certificate.facts();
+    this.loggers.get('identity').info(
+      'secret',
+      {
+        version: secret.version,
+        trustVersion: secret.trustVersion,
+        spiffeId,
+        serial,
+        notAfter: new Date(notAfterMs).toISOString(),
+      },
+      'A certificate is in force',
+    );
+    this.#send({ kind: 'secret', secret });
+  }
+
+  #checkExpiry(): void {
+    const { notAfterMs } = this.certificate.facts();
+    this.counters.certificateNotAfterMs = notAfterMs;
+    this.counters.rootNotAfterMs = this.certificate.rootNotAfterMs();
+    if (Date.now() < notAfterMs) this.readiness.clear('identity_expired');
+    else
+      this.readiness.set(
+        'identity_expired',
+        `the own certificate expired at ${new Date(notAfterMs).toISOString()}: give a new one`,
+      );
+  }
+
+  // --- the data half
+
+  /** Both ways through a clone, so that nothing but plain values ever passes, as between threads. */
+  #send(message: ToData): void {
+    this.#data.receive(structuredClone(message));
+  }
+
+  #receive(raw: FromData): void {
+    const message = structuredClone(raw);
+    switch (message.kind) {
+      case 'listening':
+        this.#listening.resolve(message.ports);
+        return;
+      case 'listen-failed':
+        this.#listening.reject(new Error(message.message));
+        return;
+      case 'secret-refused':
+        this.counters.secretsRefused++;
+        this.loggers
+          .get('identity')
+          .error(
+            'identity_invalid',
+            { version: message.version, why: message.message },
+            'A certificate cannot be used; the last good one stays',
+          );
+        return;
+      case 'report': {
+        const resolve = this.#waiting.get(message.id);
+        this.#waiting.delete(message.id);
+        resolve?.(message.report);
+        return;
+      }
+      case 'drained':
+        this.#drained.resolve();
+        return;
+      case 'snapshot-applied':
+      case 'secret-installed':
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  report(): Promise<DataReport> {
+    const id = ++this.#lastReportId;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#waiting.delete(id);
+        reject(new Error('the data half gave no report in time'));
+      }, REPORT_TIMEOUT_MS);
+      this.#waiting.set(id, (report) => {
+        clearTimeout(timer);
+        resolve(report);
+      });
+      this.#send({ kind: 'report', id });
+    });
+  }
+
+  applyLogQuery(query: URLSearchParams): { readonly ok: boolean; readonly text: string } {
+    const answer = this.loggers.applyQuery(query);
+    this.#send({ kind: 'levels', levels: this.loggers.levels() });
+    return answer;
+  }
+
+  reopenLogs(): void {
+    this.#send({ kind: 'reopen-logs' });
+  }
+
+  // --- servers and the end
+
+  async #serve(address: ListenAddress, endpoints: EndpointTable, access: 'admin' | 'open'): Promise<number> {
+    const server = await openAdminServer({ ...address, endpoints, access, log: this.loggers.get('admin') });
+    this.#servers.push(server);
+    return server.address().port;
+  }
+
+  /** Ends what is under way in good order, then everything. */
+  async drain(): Promise<void> {
+    this.readiness.set('draining', 'the sidecar is shutting down');
+    this.#log.info('draining', {}, 'Accepting nothing more; requests under way are finished');
+    this.#watcher?.close();
+    this.#send({ kind: 'drain', tunnelMs: this.config.drainMs, maxMs: this.config.drainMaxMs });
+    await this.#drained.promise;
+    await this.close();
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#watcher?.close();
+    this.#secrets?.stop();
+    if (this.#expiryTimer !== null) clearInterval(this.#expiryTimer);
+    this.#send({ kind: 'stop' });
+    await Promise.all(this.#servers.map((server) => server.close()));
+  }
+}
+
+function isError(finding: Finding): boolean {
+  return finding.severity === 'error';
+}
+
+function sameButGeneration(a: Snapshot, b: Snapshot): boolean {
+  return JSON.stringify({ ...a, generation: 0 }) === JSON.stringify({ ...b, generation: 0 });
+}
+
+function whyOf(thrown: unknown): string {
+  return thrown instanceof MeshError && thrown.detail !== '' ? thrown.detail : messageOf(thrown);
+}

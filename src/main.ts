@@ -1,0 +1,4 @@
+/** The program `postern`: the command line is in `cli/`. */
+import { runCli } from './cli/run-cli.ts';
+
+await runCli(process.argv.slice(2));

@@ -1,0 +1,58 @@
+/**
+ * All that passes between the control half and the data half: plain, structured-cloneable values, the same
+ * whether both run in one thread or the data half runs in workers.
+ */
+import type { Address } from './core/address.ts';
+import type { SecretMaterial } from './core/secret.ts';
+import type { Snapshot } from './mesh/plan.ts';
+import type { CounterValues } from './observe/counters.ts';
+import type { LoggerName } from './observe/log.ts';
+import type { LogLevel } from './observe/loggers.ts';
+
+export type ToData =
+  | { readonly kind: 'snapshot'; readonly snapshot: Snapshot }
+  | { readonly kind: 'secret'; readonly secret: SecretMaterial }
+  /** Opens the listeners. `reservedPorts`: what this process listens on besides; never proxied to. */
+  | { readonly kind: 'listen'; readonly reservedPorts: readonly number[] }
+  | { readonly kind: 'levels'; readonly levels: Readonly<Record<LoggerName, LogLevel>> }
+  /** Asks for a report with the same id. */
+  | { readonly kind: 'report'; readonly id: number }
+  /** Log files were moved away. */
+  | { readonly kind: 'reopen-logs' }
+  /** Stops accepting and ends what is idle; tunnels are cut after `tunnelMs`, all that is left after `maxMs`. */
+  | { readonly kind: 'drain'; readonly tunnelMs: number; readonly maxMs: number }
+  | { readonly kind: 'stop' };
+
+export type FromData =
+  | {
+      readonly kind: 'listening';
+      readonly ports: { readonly intercept: number; readonly inbound: number | null };
+    }
+  | { readonly kind: 'listen-failed'; readonly message: string }
+  | { readonly kind: 'snapshot-applied'; readonly generation: number }
+  | { readonly kind: 'secret-installed'; readonly version: number }
+  | { readonly kind: 'secret-refused'; readonly version: number; readonly message: string }
+  | { readonly kind: 'report'; readonly id: number; readonly report: DataReport }
+  | { readonly kind: 'drained' };
+
+/** What the admin server shows of a data half. */
+export interface DataReport {
+  readonly counters: CounterValues;
+  readonly connections: readonly ConnectionReport[];
+  /** Live connections in all; `connections` is cut. */
+  readonly connectionCount: number;
+}
+
+export interface ConnectionReport {
+  readonly id: number;
+  readonly direction: 'inbound' | 'outbound';
+  readonly phase: string;
+  readonly chain: string;
+  readonly destination: Address;
+  readonly remote: Address;
+  readonly peer: string;
+  readonly peerSerials: readonly string[];
+  readonly policyGeneration: number;
+  readonly ageMs: number;
+  readonly requests: number;
+}
