@@ -313,6 +313,11 @@ export class Control implements AdminSources {
     return answer;
   }
 
+  /** A log line that the loggers left out: only they know. */
+  noteLogLineLeftOut(): void {
+    this.#data.counters.process.logLinesLeftOut++;
+  }
+
   reopenLogs(): void {
     this.#send({ kind: 'reopen-logs' });
   }

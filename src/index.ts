@@ -53,11 +53,14 @@ export async function createSidecar(options: SidecarOptions): Promise<RunningSid
     workingDirectory: process.cwd(),
   });
   if (loaded.config === null) throw new StartError(loaded.problems.map(formatProblem));
+  const leftOut = { note: (): void => {} };
   const loggers = createLoggers({
+    onLeftOut: () => leftOut.note(),
     ...(options.logLevel === undefined ? {} : { level: options.logLevel }),
     ...(options.writeLog === undefined ? {} : { write: options.writeLog }),
   });
   const control = new Control({ config: loaded.config, loggers, filters: options.filters ?? [] });
+  leftOut.note = () => control.noteLogLineLeftOut();
   try {
     const ports = await control.start();
     const finish = async (end: Promise<void>): Promise<void> => {

@@ -60,7 +60,8 @@ export function serveHttp(context: ServingContext, served: ServedConnection): vo
     ownSpiffeId,
     route: () => routes.routeOf(route),
     accessLog,
-    counters: counters.httpScope(`inbound_${context.bind}_${route.destination.port}`),
+    // One scope for all ports that nothing names: a client chooses among them.
+    counters: counters.httpScope(`inbound_${context.bind}_${plan.port === 0 ? 'passthrough' : plan.port}`),
     requests: counters.requestCounter(labels),
     log: loggers.get('http'),
     onRequest: () => {

@@ -352,6 +352,10 @@ export class Sidecar {
     ];
     await this.#live.whenEmpty();
     for (const timer of timers) clearTimeout(timer);
+    // The last lines are written before anybody hears that all is over.
+    const accessLog = this.#accessLog;
+    this.#accessLog = null;
+    await accessLog?.close();
     this.#stop();
     this.#options.send({ kind: 'drained' });
   }

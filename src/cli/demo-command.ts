@@ -1,7 +1,4 @@
 /** `postern demo`, which is `npm start`: proves what the sidecar does, then serves for trying it by hand. */
-import { createDemoJsonPrinter } from '../demo/print-demo-json.ts';
-import { createDemoPrinter } from '../demo/print-demo.ts';
-import { runDemo } from '../demo/run-demo.ts';
 import type { Command } from './command.ts';
 import { EXIT_NEGATIVE, EXIT_OK, wantsJson } from './command.ts';
 
@@ -31,9 +28,15 @@ export const demoCommand: Command = {
     };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
+    // Nobody reads any more.
+    process.stdout.on('error', () => stop.abort());
+    // Loaded by this command only: the certificate authority is far too heavy for a sidecar.
+    const { runDemo } = await import('../demo/run-demo.ts');
+    const { createDemoPrinter } = await import('../demo/print-demo.ts');
+    const { createDemoJsonPrinter } = await import('../demo/print-demo-json.ts');
     const reporter = json ? createDemoJsonPrinter(process.stdout) : createDemoPrinter(process.stdout);
-    const { ok } = await runDemo({ once, stop: stop.signal, reporter });
-    const exitCode = once && !ok ? EXIT_NEGATIVE : EXIT_OK;
+    const { ok, started } = await runDemo({ once, stop: stop.signal, reporter });
+    const exitCode = !ok && (once || !started) ? EXIT_NEGATIVE : EXIT_OK;
     setTimeout(() => process.exit(exitCode), EXIT_WITHIN_MS).unref();
     return exitCode;
   },

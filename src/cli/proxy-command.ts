@@ -53,11 +53,14 @@ export const proxyCommand: Command = {
       for (const problem of loaded.problems) process.stderr.write(`${formatProblem(problem)}\n`);
       return EXIT_MISUSE;
     }
-    const loggers = createLoggers({ level });
+    // Lines may be left out before there is a control half that counts them.
+    const leftOut = { note: (): void => {} };
+    const loggers = createLoggers({ level, onLeftOut: () => leftOut.note() });
     for (const problem of loaded.problems) {
       loggers.get('config').warn(problem.code, { at: formatProblem(problem) }, problem.message);
     }
     const control = new Control({ config: loaded.config, loggers, filters: [] });
+    leftOut.note = () => control.noteLogLineLeftOut();
     // Before the start: a signal that comes while starting ends the process in good order too.
     const stopped = stopSignal();
     process.on('SIGUSR1', () => control.reopenLogs());
