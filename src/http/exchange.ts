@@ -41,6 +41,8 @@ export interface ResponseHead {
   readonly fields: Fields;
   /** Bytes of the body; -1: not known before its end; 0: none. */
   bodyLength: number;
+  /** HEAD and 304: the Content-Length that a GET would have got. */
+  readonly statedLength?: number;
 }
 
 /** Why an exchange was cut. */

@@ -42,3 +42,8 @@ export function setField(fields: Fields, name: string, value: string): void {
   }
   fields.push(name, value);
 }
+
+/** Adds one more field of that name (lower case). */
+export function addField(fields: Fields, name: string, value: string): void {
+  fields.push(name, value);
+}

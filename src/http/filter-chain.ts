@@ -3,11 +3,11 @@
  *
  * Only a promise is awaited; a chain whose filters answer at once costs no promise and no closure.
  */
-import { messageOf } from '../core/errors.ts';
+import { ERROR_CODES, messageOf } from '../core/errors.ts';
 import type { ResponseHead } from './exchange.ts';
 import type { ConnectionFacts, Deny, Filter, RequestContext, Verdict } from './filter.ts';
 import { CONTINUE } from './filter.ts';
-import { assertWritable } from './write-head.ts';
+import { assertWritable, assertWritableRequest } from './write-head.ts';
 
 /** Hears of filters that threw or rejected. */
 export type OnFilterFailed = (filterName: string, thrown: unknown) => void;
@@ -52,7 +52,9 @@ export class FilterChain {
     try {
       const verdict = filter.onConnection(connection);
       return isPromise(verdict)
-        ? Promise.resolve(verdict).then(checked, (thrown: unknown) => this.#failed(filter, thrown))
+        ? Promise.resolve(verdict)
+            .then(checked)
+            .catch((thrown: unknown) => this.#failed(filter, thrown))
         : checked(verdict);
     } catch (thrown) {
       return this.#failed(filter, thrown);
@@ -96,7 +98,7 @@ export class FilterChain {
   /** What a user's filter left must be writable, or its request does not go on. */
   #judge(index: number, request: RequestContext, verdict: Verdict): Verdict {
     try {
-      if (index >= this.#userFrom) assertWritable(request.head.fields, request.head.path);
+      if (index >= this.#userFrom) assertWritableRequest(request.head);
       return checked(verdict);
     } catch (thrown) {
       return this.#failed(this.#filters[index]!, thrown);
@@ -144,6 +146,11 @@ function checked(verdict: Verdict): Verdict {
     throw new TypeError(`Cannot take verdict ${JSON.stringify(verdict)}: answer continue or deny`);
   if (!Number.isInteger(verdict.status) || verdict.status < 200 || verdict.status > 599) {
     throw new TypeError(`Cannot take status ${JSON.stringify(verdict.status)} of a denial: give 200 to 599`);
+  }
+  if (typeof verdict.body !== 'string' || !Object.hasOwn(ERROR_CODES, verdict.code)) {
+    throw new TypeError(
+      `Cannot take a denial with code ${JSON.stringify(verdict.code)}: give a code of the table and a text`,
+    );
   }
   assertWritable(verdict.headers);
   return verdict;

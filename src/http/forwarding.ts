@@ -44,7 +44,7 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
   readonly connection: ConnectionFacts;
   readonly head: RequestHead;
   readonly originalPath: string;
-  readonly entry = new AccessLogEntry();
+  readonly entry: AccessLogEntry = new AccessLogEntry();
   readonly #exchange: ServerExchange;
   readonly #route: HttpRoute;
   readonly #recorder: ExchangeRecorder;
@@ -53,7 +53,7 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
   #held: HeldBody | null = null;
   #bodyForwarded = false;
   #answerBegun = false;
-  #retried = false;
+  #attempts = 0;
   #done = false;
   #sentAtMs = 0;
 
@@ -97,12 +97,18 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
   }
 
   #open(fresh: boolean): void {
+    const attempt = ++this.#attempts;
     const pending = this.#route.opener.open(this, fresh);
-    if (this.#client === null && !this.#done) this.#pending = pending;
+    // It may be ready, over, or followed by a second attempt by now.
+    if (attempt === this.#attempts && this.#client === null && !this.#done) this.#pending = pending;
   }
 
   /** RequestContext.readBody: the body is held here and forwarded whole afterwards. */
   readBody(maxBytes: number): Promise<{ readonly bytes: Buffer; readonly truncated: boolean }> {
+    if (this.#done || this.#client !== null)
+      return Promise.reject(
+        new Error('Cannot read the body: it is on its way to the upstream, or the request is over'),
+      );
     this.#held ??= new HeldBody(this.#exchange);
     if (this.head.expectContinue) {
       // Somebody wants the body now: the client is told here, and the upstream need not ask.
@@ -115,6 +121,10 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
   // --- the request on its way to the upstream
 
   onReady(client: ClientExchange): void {
+    if (this.#done) {
+      client.abort();
+      return;
+    }
     this.#pending = null;
     this.#client = client;
     this.#sentAtMs = Date.now();
@@ -131,6 +141,7 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
         more = client.sendData(chunk);
       }
       if (held.ended) {
+        this.#bodyForwarded = true;
         client.sendEnd(held.trailers);
         return;
       }
@@ -151,8 +162,12 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
 
   onEnd(trailers: Fields | null): void {
     const client = this.#client;
-    if (client === null) this.#held?.end(trailers);
-    else client.sendEnd(trailers);
+    if (client === null) {
+      this.#held?.end(trailers);
+      return;
+    }
+    this.#bodyForwarded = true;
+    client.sendEnd(trailers);
   }
 
   onUpstreamWritable(): void {
@@ -220,7 +235,8 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
     if (this.#client !== null) this.entry.upstreamHost = this.#client.upstreamHost;
     this.#client = null;
     if (this.#mayRetry(failure)) {
-      this.#retried = true;
+      // The body must not flow while there is nobody to take it.
+      this.#exchange.pause();
       this.#route.onRetry();
       this.#open(true);
       return;
@@ -243,7 +259,7 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
     return (
       failure.reused &&
       !failure.answered &&
-      !this.#retried &&
+      this.#attempts === 1 &&
       !this.#bodyForwarded &&
       failure.code === 'upstream_reset' &&
       (!failure.sent || IDEMPOTENT.has(this.head.method))
@@ -267,13 +283,16 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
     this.#release();
     this.#held?.abort('the request was answered');
     const { entry } = this;
-    const { head, body } = local;
-    if (failure === null || denial !== null) this.#route.filters.onResponse(this, head);
+    let { head, body } = local;
+    if (denial !== null && !this.#route.filters.onResponse(this, head)) {
+      // What a failed filter left of the head is not fit to be sent.
+      ({ head, body } = errorResponse('filter_failed'));
+    }
     entry.responseCode = head.status;
     entry.responseFlags = flags;
     entry.responseCodeDetails = details;
     entry.responseFields = head.fields;
-    entry.bytesSent = body.length;
+    entry.bytesSent = this.head.method === 'HEAD' ? 0 : body.length;
     this.#answerBegun = true;
     const empty = body.length === 0;
     this.#exchange.sendHead(head, empty);
@@ -311,7 +330,8 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
     }
     entry.durationMs = Date.now() - entry.startTimeMs;
     entry.method = head.method;
-    entry.originalPath = head.path;
+    entry.originalPath = this.originalPath;
+    entry.path = head.path;
     entry.protocol = `HTTP/${head.version}`;
     entry.authority = head.authority;
     entry.requestFields = head.fields;

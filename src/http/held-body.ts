@@ -8,11 +8,18 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
+/** Smaller chunks are copied together, or a body of one-byte chunks would cost a hundred times its size. */
+const SMALL_CHUNK_BYTES = 4_096;
+const BLOCK_BYTES = 16_384;
+
 export class HeldBody {
   trailers: Fields | null = null;
   ended: boolean;
   readonly #exchange: ServerExchange;
   #chunks: Buffer[] = [];
+  /** Where small chunks are gathered, and how much of it is used. */
+  #block: Buffer | null = null;
+  #blockUsed = 0;
   #size = 0;
   #waiting: Waiting | null = null;
   #failure: string | null = null;
@@ -24,6 +31,8 @@ export class HeldBody {
 
   /** Reads until there are more than `maxBytes` or the body ends. One reader at a time. */
   read(maxBytes: number): Promise<{ bytes: Buffer; truncated: boolean }> {
+    if (!Number.isSafeInteger(maxBytes) || maxBytes < 0)
+      return Promise.reject(new RangeError(`Cannot hold ${maxBytes} bytes of a body: give a whole number`));
     if (this.#waiting !== null)
       return Promise.reject(new Error('Cannot read the body twice at once: await the first read'));
     return new Promise((resolve, reject) => {
@@ -34,8 +43,17 @@ export class HeldBody {
   }
 
   add(chunk: Buffer): void {
-    this.#chunks.push(chunk);
     this.#size += chunk.length;
+    if (chunk.length > SMALL_CHUNK_BYTES) {
+      this.#endBlock();
+      this.#chunks.push(chunk);
+    } else {
+      if (this.#block === null || this.#blockUsed + chunk.length > BLOCK_BYTES) {
+        this.#endBlock();
+        this.#block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+      }
+      this.#blockUsed += chunk.copy(this.#block, this.#blockUsed);
+    }
     this.#settle();
   }
 
@@ -48,14 +66,23 @@ export class HeldBody {
   /** Whoever waits for the body hears that it will not come. */
   abort(why: string): void {
     this.#failure = why;
+    this.#chunks = [];
+    this.#block = null;
     this.#settle();
   }
 
   /** Gives the held chunks away, to be forwarded. */
   take(): Buffer[] {
+    this.#endBlock();
     const chunks = this.#chunks;
     this.#chunks = [];
     return chunks;
+  }
+
+  #endBlock(): void {
+    if (this.#block !== null) this.#chunks.push(this.#block.subarray(0, this.#blockUsed));
+    this.#block = null;
+    this.#blockUsed = 0;
   }
 
   #settle(): void {
@@ -70,6 +97,7 @@ export class HeldBody {
     if (!full && !this.ended) return;
     this.#waiting = null;
     if (!this.ended) this.#exchange.pause();
+    this.#endBlock();
     const all = Buffer.concat(this.#chunks);
     waiting.resolve({ bytes: full ? all.subarray(0, waiting.maxBytes) : all, truncated: full });
   }

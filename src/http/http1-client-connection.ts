@@ -35,6 +35,9 @@ export interface ClientConnectionOwner {
 /** An upstream's announced keep-alive is cut by this, so that we close before it does. */
 const KEEP_ALIVE_MARGIN_MS = 1_000;
 
+/** Interim answers of one exchange; they are passed on without back-pressure, so they must end. */
+const MAX_INTERIM = 16;
+
 export class Http1ClientConnection implements MessageOwner {
   readonly upstreamHost: string;
   readonly upstreamLocalAddress: string;
@@ -52,6 +55,8 @@ export class Http1ClientConnection implements MessageOwner {
   #current: Http1ClientExchange | null = null;
   #head: Http1ResponseHead | null = null;
   #interim = false;
+  #interimCount = 0;
+  #peerEnded = false;
   #gone = false;
 
   constructor(
@@ -90,7 +95,8 @@ export class Http1ClientConnection implements MessageOwner {
     this.exchanges++;
     this.#current = exchange;
     this.#head = null;
-    this.#deadline.set(this.#limits.idleTimeoutMs);
+    this.#interimCount = 0;
+    this.#deadline.set(this.#limits.bodyStallTimeoutMs);
     return exchange;
   }
 
@@ -114,11 +120,13 @@ export class Http1ClientConnection implements MessageOwner {
   #onData(chunk: Buffer): void {
     this.bytesRead += chunk.length;
     if (this.#gone) return;
-    if (this.#current === null) {
+    const exchange = this.#current;
+    if (exchange === null) {
       this.#owner.onUnsolicited(this);
       this.destroy();
       return;
     }
+    exchange.answered = true;
     try {
       this.#reader.push(chunk);
       if (this.#reader.paused) this.#socket.pause();
@@ -142,10 +150,13 @@ export class Http1ClientConnection implements MessageOwner {
     }
     if (head.status < 200) {
       this.#interim = true;
+      if (++this.#interimCount > MAX_INTERIM) {
+        this.#fail('upstream_protocol_error', `more than ${MAX_INTERIM} interim answers`);
+        return STOP_READING;
+      }
       exchange.sink.onInterim(head.status, head.fields);
       return 0;
     }
-    exchange.answered = true;
     this.#head = head;
     this.#deadline.set(this.#limits.bodyStallTimeoutMs);
     exchange.sink.onAnswerHead(head, head.framing === 0);
@@ -168,7 +179,8 @@ export class Http1ClientConnection implements MessageOwner {
     this.#current = null;
     this.#head = null;
     // A request that is not wholly sent would be taken for the start of the next one.
-    const keep = head.keepsConnection && exchange.requestSent && this.#reader.atRest;
+    const { atRest, paused } = this.#reader;
+    const keep = head.keepsConnection && exchange.requestSent && atRest && !paused && !this.#peerEnded;
     if (!keep) this.#retire();
     else {
       const announced = head.keepAliveSeconds * 1_000 - KEEP_ALIVE_MARGIN_MS;
@@ -197,13 +209,15 @@ export class Http1ClientConnection implements MessageOwner {
 
   #onEnd(): void {
     if (this.#gone) return;
+    this.#peerEnded = true;
     this.#reader.end();
-    this.#lost('the upstream closed the connection');
+    // A reader that waits for a slow downstream has the rest of the answer still to give.
+    if (!this.#reader.paused) this.#lost('the upstream closed the connection');
   }
 
   #lost(detail: string): void {
     if (this.#gone) return;
-    this.#fail(this.#current?.answered === true ? 'upstream_truncated' : 'upstream_reset', detail);
+    this.#fail(this.#head === null ? 'upstream_reset' : 'upstream_truncated', detail);
   }
 
   #fail(code: ErrorCodeName, detail: string): void {
@@ -221,7 +235,7 @@ export class Http1ClientConnection implements MessageOwner {
       this.destroy();
       return;
     }
-    const sending = this.#head === null && !this.#current.requestSent && !this.#writer.blocked;
+    const sending = !this.#current.requestSent && !this.#writer.blocked;
     if (this.#reader.paused || sending) {
       // The downstream is the slow one, and has a deadline of its own.
       this.#deadline.set(this.#limits.bodyStallTimeoutMs);
@@ -232,13 +246,9 @@ export class Http1ClientConnection implements MessageOwner {
 
   // --- called by the exchange
 
-  /** The writer waits for the upstream to read: that is a stall, not a wait for an answer. */
+  /** A part of the request moved: the wait for the answer begins again. */
   noteSending(): void {
-    if (this.#head === null) this.#deadline.set(this.#limits.bodyStallTimeoutMs);
-  }
-
-  noteSent(): void {
-    if (this.#head === null) this.#deadline.set(this.#limits.idleTimeoutMs);
+    this.#deadline.set(this.#limits.bodyStallTimeoutMs);
   }
 
   pauseReading(): void {
@@ -249,7 +259,9 @@ export class Http1ClientConnection implements MessageOwner {
     if (this.#gone) return;
     this.#guard(() => {
       this.#reader.resume();
-      if (!this.#reader.paused) this.#socket.resume();
+      if (this.#gone || this.#reader.paused) return;
+      if (this.#peerEnded) this.#lost('the upstream closed the connection');
+      else this.#socket.resume();
     });
   }
 
@@ -258,6 +270,11 @@ export class Http1ClientConnection implements MessageOwner {
     if (this.#current !== exchange) return;
     this.#current = null;
     this.destroy();
+  }
+
+  /** An exception in the sink, outside of what this connection calls: ends it as one of its own. */
+  fail(thrown: unknown): void {
+    this.#bug(thrown);
   }
 
   #guard(run: () => void): void {
@@ -322,7 +339,6 @@ class Http1ClientExchange implements ClientExchange {
     this.method = head.method;
     this.#chunked = head.bodyLength < 0;
     if (endStream) this.requestSent = true;
-    else this.#connection.noteSending();
     return this.#writer.writeText(writeRequestHead(head));
   }
 
@@ -339,7 +355,7 @@ class Http1ClientExchange implements ClientExchange {
     if (this.#connection === null) return;
     if (this.#chunked) this.#writer.writeText(writeLastChunk(trailers));
     this.requestSent = true;
-    this.#connection.noteSent();
+    this.#connection.noteSending();
   }
 
   pause(): void {

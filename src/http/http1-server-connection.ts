@@ -1,6 +1,6 @@
 /**
  * The server side of one HTTP/1.1 connection on a raw or TLS socket (RFC 9112): reads requests, hands them
- * over one after the other, writes the answers in that order.
+ * over one after the other, writes the answers in that order. Owns its socket.
  *
  *   idle ─ head ─ (body) ─ exchange ─┬─ next request …
  *     │      │       │               └─ close (asked for, refused, draining)
@@ -8,10 +8,10 @@
  *     │      └ not whole in time: 408, malformed: 400
  *     └ nothing for idleTimeoutMs: close
  *
- * Requests that came ahead wait in a bounded queue; when it is full, reading stops. Owns its socket.
+ * Requests that came ahead wait in a bounded queue; when it is full, reading stops. None is begun while the
+ * client does not take the answers before it.
  */
 import type { Socket } from 'node:net';
-import { Deadline } from '../core/clock.ts';
 import type { ErrorCodeName } from '../core/errors.ts';
 import { ERROR_CODES } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
@@ -22,6 +22,7 @@ import { Http1ServerExchange } from './http1-server-exchange.ts';
 import type { ExchangeCarrier } from './http1-server-exchange.ts';
 import { MessageReader, STOP_READING } from './message-reader.ts';
 import type { MessageOwner } from './message-reader.ts';
+import { PhaseDeadline } from './phase-deadline.ts';
 import { Http1RequestHead, RequestHeadBuilder } from './request-head.ts';
 import { errorResponse } from './respond-error.ts';
 import { TurnWriter } from './turn-writer.ts';
@@ -35,21 +36,8 @@ export interface ServerConnectionOptions {
   readonly onBug: (thrown: unknown) => void;
 }
 
-/** After an answer that ends a connection with request bytes still coming, they are read and dropped. */
-const LINGER_MS = 1_000;
+/** Bytes that are read and dropped before a close; the rest stays with the client. */
 const LINGER_BYTES = 1_048_576;
-
-/** The rest of a request of at most this size is read and dropped after an early answer. */
-const DROPPED_BODY_BYTES = 65_536;
-
-/** A client that waits for `100 Continue` may send the body or not: only a close is clear then. */
-function mayBeDropped(exchange: Http1ServerExchange): boolean {
-  const { bodyLength, expectContinue } = exchange.head;
-  return bodyLength >= 0 && bodyLength <= DROPPED_BODY_BYTES && !expectContinue;
-}
-
-/** What the deadline stands for. */
-type Phase = 'idle' | 'head' | 'body' | 'waiting' | 'linger';
 
 export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
   /** Bytes read so far. */
@@ -63,18 +51,19 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
   readonly #reader: MessageReader;
   readonly #writer: TurnWriter;
   readonly #heads: RequestHeadBuilder;
-  readonly #deadline: Deadline;
-  /** Answered first to last; the first is the current one. */
+  readonly #deadline: PhaseDeadline;
+  /** Answered first to last; only the first one is known to the handler. */
   readonly #queue: Http1ServerExchange[] = [];
-  /** The exchange whose body is being read: always the last of the queue. */
+  /** The exchange whose body is being read: the last of the queue, or one that is answered already. */
   #reading: Http1ServerExchange | null = null;
   /** A refusal that waits for the answers before it. */
   #refusal: Refusal | null = null;
-  #phase: Phase = 'idle';
   #draining = false;
   #closing = false;
   #peerEnded = false;
   #lingered = 0;
+  /** What was written when the current wait was last looked at. */
+  #writtenMark = 0;
   #closed = false;
 
   constructor(socket: Socket, raw: Socket, options: ServerConnectionOptions, handler: ServerHandler) {
@@ -86,7 +75,7 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
     this.#reader = new MessageReader('request', options.limits, this);
     this.#writer = new TurnWriter(socket, () => this.#guard(() => this.#onUnblocked()));
     this.#heads = new RequestHeadBuilder(options.protectedNames);
-    this.#deadline = new Deadline(() => this.#guard(() => this.#onDue()));
+    this.#deadline = new PhaseDeadline(options.limits, () => this.#guard(() => this.#onDue()));
   }
 
   get bytesWritten(): number {
@@ -98,9 +87,14 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
     const socket = this.#socket;
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     socket.on('end', () => this.#guard(() => this.#onPeerEnd()));
+    socket.on('finish', () => this.#onFlushed());
     socket.on('error', (error: Error) => this.#onGone(error.message));
     socket.on('close', () => this.#onGone('the connection was closed'));
-    this.#deadline.set(this.#limits.idleTimeoutMs);
+    if (socket.destroyed) {
+      this.#onGone('the connection was gone before it began');
+      return;
+    }
+    this.#deadline.enter('idle');
     socket.resume();
   }
 
@@ -108,7 +102,7 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
   drain(): void {
     this.#draining = true;
     for (const exchange of this.#queue) exchange.head.lastOnConnection = true;
-    if (this.#queue.length === 0 && this.#reader.atRest) this.#close();
+    this.#closeIfDone();
   }
 
   destroy(): void {
@@ -122,7 +116,7 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
     this.bytesRead += chunk.length;
     if (this.#closing) {
       this.#lingered += chunk.length;
-      if (this.#lingered > LINGER_BYTES) this.destroy();
+      if (this.#lingered > LINGER_BYTES) this.#socket.pause();
       return;
     }
     try {
@@ -135,6 +129,7 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
   }
 
   onHead(scanner: HeadScanner, text: string, origin: number): number {
+    this.#deadline.leave();
     const head = this.#heads.build(scanner, text, origin);
     if (!(head instanceof Http1RequestHead)) {
       this.#refuse(head);
@@ -144,7 +139,7 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
     const exchange = new Http1ServerExchange(head, this);
     this.#queue.push(exchange);
     if (!exchange.requestEnded) this.#reading = exchange;
-    if (this.#queue.length === 1) this.#handler.onExchange(exchange);
+    if (this.#queue.length === 1) this.#startNext();
     if (this.#closing) return STOP_READING;
     // A body flows only when it is wanted: until then it stays in the kernel.
     if (this.#reading !== null && !this.#reading.flowing) this.#reader.pause();
@@ -152,51 +147,63 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
   }
 
   onBody(chunk: Buffer): void {
-    this.#deadlineForBody();
+    if (this.#deadline.phase === 'body') this.#deadline.restart();
     this.#reading?.sink?.onData(chunk);
   }
 
   onMessageEnd(trailers: Fields | null): void {
     const exchange = this.#reading ?? this.#queue.at(-1);
     this.#reading = null;
+    this.#deadline.leave();
     // An exchange without a body may be answered and gone already.
     if (exchange === undefined) return;
     if (exchange.head.lastOnConnection) this.#reader.stop();
     else if (this.#queue.length >= this.#limits.maxPipelined) this.#reader.pause();
     exchange.endRequest(trailers);
-    if (exchange.answered && this.#draining && this.#queue.length === 0) this.#close();
+    this.#closeIfDone();
   }
 
   onReadError(code: ErrorCodeName, detail: string): void {
     const exchange = this.#reading;
-    if (code === 'downstream_reset') {
-      this.#lose(detail);
-      return;
+    if (code === 'downstream_reset') this.#onBrokenOff(exchange, detail);
+    else if (exchange === null) this.#refuse({ code, detail, method: '', rawTarget: '' });
+    else this.#failBody(exchange, { code, detail });
+  }
+
+  /** FIN in the middle of a request. Answers to whole requests before it are still owed. */
+  #onBrokenOff(exchange: Http1ServerExchange | null, detail: string): void {
+    this.#reading = null;
+    if (exchange !== null && this.#queue.at(-1) === exchange) {
+      if (exchange.started) {
+        this.#onGone(detail);
+        this.destroy();
+        return;
+      }
+      this.#queue.pop();
     }
-    if (exchange === null) {
-      this.#refuse({ code, detail, method: '', rawTarget: '' });
-      return;
-    }
-    this.#failBody(exchange, { code, detail });
+    if (this.#queue.length === 0) this.#close();
   }
 
   /** The body under way is malformed or stalled: whoever takes it is told, the client too if it still can be. */
   #failBody(exchange: Http1ServerExchange, reason: ResetReason): void {
     this.#reading = null;
     this.#reader.stop();
-    const current = this.#queue[0] === exchange;
-    const untouched = !exchange.headSent;
-    exchange.sink?.onReset(reason);
-    if (this.#closed) return;
-    if (!current) {
-      // Answers before it are still owed; it becomes the refusal that ends the connection.
-      this.#queue.pop();
-      this.#refusal = { ...reason, method: exchange.head.method, rawTarget: exchange.head.rawTarget };
+    if (exchange.answered) {
+      this.#close();
       return;
     }
+    if (!exchange.started) {
+      // Answers before it are still owed; it becomes the refusal that ends the connection.
+      this.#queue.pop();
+      this.#refuse({ ...reason, method: exchange.head.method, rawTarget: exchange.head.rawTarget });
+      return;
+    }
+    exchange.answered = true;
     this.#queue.length = 0;
-    if (untouched) this.#answerAndClose(reason.code);
-    else this.#raw.resetAndDestroy();
+    exchange.sink?.onReset(reason);
+    if (this.#closed) return;
+    if (exchange.headSent) this.#raw.resetAndDestroy();
+    else this.#answerAndClose(reason.code, exchange.head.method);
   }
 
   #refuse(refusal: Refusal): void {
@@ -206,28 +213,46 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
       return;
     }
     this.#handler.onRefused(refusal);
-    this.#answerAndClose(refusal.code);
+    this.#answerAndClose(refusal.code, refusal.method);
   }
 
-  #answerAndClose(code: ErrorCodeName): void {
+  #answerAndClose(code: ErrorCodeName, method: string): void {
     if (ERROR_CODES[code].status === 0) {
       this.destroy();
       return;
     }
     const { head, body } = errorResponse(code);
     this.#writer.writeText(writeResponseHead(head, 'length', 'close'));
-    if (body.length > 0) this.#writer.writeBytes(body);
+    if (body.length > 0 && method !== 'HEAD') this.#writer.writeBytes(body);
     this.#close();
   }
 
   // --- answering
 
+  /** Hands the first of the queue over, unless the client has yet to take the answers before it. */
+  #startNext(): void {
+    const exchange = this.#queue[0];
+    if (exchange === undefined || exchange.started || this.#writer.blocked || this.#closing) return;
+    exchange.started = true;
+    this.#deadline.leave();
+    try {
+      this.#handler.onExchange(exchange);
+    } catch (thrown) {
+      this.#bug(thrown);
+    }
+  }
+
   writeText(latin1: string): boolean {
-    return this.#writer.writeText(latin1);
+    return this.#writer.writeText(latin1) || this.#blocked();
   }
 
   writeBytes(bytes: Buffer): boolean {
-    return this.#writer.writeBytes(bytes);
+    return this.#writer.writeBytes(bytes) || this.#blocked();
+  }
+
+  #blocked(): false {
+    this.#setPhase();
+    return false;
   }
 
   startBody(exchange: Http1ServerExchange): void {
@@ -237,19 +262,23 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
   }
 
   holdBody(exchange: Http1ServerExchange): void {
-    if (this.#reading === exchange) this.#reader.pause();
+    if (this.#reading !== exchange) return;
+    this.#reader.pause();
+    this.#setPhase();
   }
 
   #resumeSocket(): void {
-    if (this.#reader.paused || this.#closed) return;
+    if (this.#reader.paused || this.#closed || this.#closing) return;
     this.#socket.resume();
     this.#setPhase();
+    this.#closeIfDone();
   }
 
   onAnswered(exchange: Http1ServerExchange): void {
     if (this.#queue[0] !== exchange) return;
     this.#queue.shift();
-    if (exchange.head.lastOnConnection || (!exchange.requestEnded && !mayBeDropped(exchange))) {
+    this.#deadline.leave();
+    if (exchange.head.lastOnConnection || (!exchange.requestEnded && !exchange.mayBeDropped)) {
       this.#close();
       return;
     }
@@ -258,66 +287,67 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
       exchange.sink = null;
       exchange.resume();
     }
-    const next = this.#queue[0];
-    if (next !== undefined) this.#handler.onExchange(next);
-    else if (this.#refusal !== null) {
+    this.#startNext();
+    if (this.#queue.length === 0 && this.#refusal !== null) {
       const refusal = this.#refusal;
       this.#refusal = null;
       this.#refuse(refusal);
-      return;
-    } else if (this.#peerEnded || (this.#draining && this.#reader.atRest)) {
-      this.#close();
       return;
     }
     if (this.#reading === null && this.#reader.paused && this.#queue.length < this.#limits.maxPipelined) {
       this.#reader.resume();
       this.#resumeSocket();
     }
+    this.#closeIfDone();
     this.#setPhase();
   }
 
-  cut(exchange: Http1ServerExchange, _reason: ResetReason): void {
+  cut(exchange: Http1ServerExchange, reason: ResetReason): void {
     if (this.#closed || exchange.answered) return;
     exchange.answered = true;
     this.#queue.length = 0;
     this.#reading = null;
-    if (exchange.framing !== 'until-close') {
-      this.#close();
-      return;
-    }
     this.#reader.stop();
+    if (!exchange.headSent) this.#answerAndClose(reason.code, exchange.head.method);
+    else if (exchange.framing !== 'until-close') this.#close();
     // Only RST tells a client that reads until the close that the body is not whole.
-    this.#raw.resetAndDestroy();
+    else this.#raw.resetAndDestroy();
   }
 
   // --- ending
 
   /** FIN after what is written; what the peer still sends is dropped for a while, so that it can read. */
   #close(): void {
-    if (this.#closing) return;
+    if (this.#closing || this.#closed) return;
     this.#closing = true;
     this.#reader.stop();
     this.#writer.end();
-    if (this.#peerEnded) return;
-    this.#phase = 'linger';
-    this.#deadline.set(LINGER_MS);
+    this.#deadline.enter('flush');
     this.#socket.resume();
   }
 
+  /** Everything was given to the kernel, FIN included. */
+  #onFlushed(): void {
+    if (!this.#closed) this.#deadline.enter('linger');
+  }
+
+  /** Whether nothing is owed any more to a client that has ended, or in a drain. */
+  #closeIfDone(): void {
+    if (this.#queue.length > 0 || this.#reading !== null || this.#refusal !== null) return;
+    if (this.#peerEnded ? this.#reader.stopped : this.#draining && this.#reader.atRest) this.#close();
+  }
+
+  /** A half-close after a whole request is no abort: the answer still goes out (RFC 9112 §9.6). */
   #onPeerEnd(): void {
     this.#peerEnded = true;
     if (this.#closing) return;
-    // A half-close after a whole request is no abort: the answer still goes out (RFC 9112 §9.6).
     this.#reader.end();
     if (this.#closed || this.#closing) return;
-    if (this.#queue.length === 0) this.#close();
-    else this.#queue.at(-1)!.head.lastOnConnection = true;
-  }
-
-  /** The peer is gone, or broke off inside a request. */
-  #lose(detail: string): void {
-    this.#onGone(detail);
-    this.destroy();
+    const last = this.#queue.at(-1);
+    if (last !== undefined && this.#reader.stopped && this.#refusal === null) {
+      last.head.lastOnConnection = true;
+    }
+    this.#closeIfDone();
   }
 
   #onGone(detail: string): void {
@@ -326,12 +356,14 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
     this.#deadline.clear();
     this.#reader.stop();
     this.#writer.discard();
-    const reason: ResetReason = { code: 'downstream_reset', detail };
-    const queue = this.#queue.splice(0);
+    const current = this.#queue[0];
+    this.#queue.length = 0;
     this.#reading = null;
     try {
-      // Only the current exchange is known to anybody.
-      if (queue[0] !== undefined && !queue[0].answered) queue[0].sink?.onReset(reason);
+      if (current !== undefined && !current.answered) {
+        current.answered = true;
+        current.sink?.onReset({ code: 'downstream_reset', detail });
+      }
       this.#handler.onClosed();
     } catch (thrown) {
       this.#onBug(thrown);
@@ -340,7 +372,10 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
   }
 
   #onUnblocked(): void {
-    this.#queue[0]?.sink?.onWritable();
+    if (this.#closing) return;
+    const current = this.#queue[0];
+    if (current === undefined || current.started) current?.sink?.onWritable();
+    else this.#startNext();
     this.#setPhase();
   }
 
@@ -348,31 +383,16 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
 
   #setPhase(): void {
     if (this.#closed || this.#closing) return;
-    const limits = this.#limits;
-    if (this.#reading !== null || (this.#queue.length > 0 && this.#writer.blocked)) {
-      if (this.#phase !== 'body') this.#deadlineForBody();
-    } else if (this.#queue.length === 0) {
-      if (this.#reader.inHead) {
-        // Set once: a head that drips in does not move its own deadline.
-        if (this.#phase !== 'head') this.#deadline.set(limits.headTimeoutMs);
-        this.#phase = 'head';
-        return;
-      }
-      this.#phase = 'idle';
-      this.#deadline.set(this.#writer.blocked ? limits.bodyStallTimeoutMs : limits.idleTimeoutMs);
-    } else {
-      this.#phase = 'waiting';
-      this.#deadline.set(limits.idleTimeoutMs);
-    }
-  }
-
-  #deadlineForBody(): void {
-    this.#phase = 'body';
-    this.#deadline.set(this.#limits.bodyStallTimeoutMs);
+    const deadline = this.#deadline;
+    if (this.#writer.blocked) deadline.enter('reader');
+    else if (this.#reading?.flowing === true) deadline.enter('body');
+    else if (this.#queue.length > 0) deadline.enter('waiting');
+    else if (this.#reader.inHead) deadline.enter('head');
+    else deadline.enter('idle');
   }
 
   #onDue(): void {
-    switch (this.#phase) {
+    switch (this.#deadline.phase) {
       case 'head':
         this.#refuse({
           code: 'head_timeout',
@@ -382,25 +402,51 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
         });
         return;
       case 'body': {
-        const exchange = this.#queue[0];
-        const reason: ResetReason = {
-          code: 'body_stalled',
-          detail: `no byte moved for ${this.#limits.bodyStallTimeoutMs} ms`,
-        };
-        if (exchange === undefined) this.destroy();
-        else this.#failBody(exchange, reason);
+        const exchange = this.#reading;
+        if (exchange === null) this.destroy();
+        else if (!this.#answerMoved()) this.#failBody(exchange, this.#stalled('of the body came'));
         return;
       }
+      case 'reader':
+        this.#dropSlowReader();
+        return;
       case 'idle':
         this.#close();
         return;
       case 'waiting':
+        if (!this.#answerMoved()) this.destroy();
+        return;
+      case 'flush':
       case 'linger':
+      case 'none':
         this.destroy();
         return;
       default:
-        this.#phase satisfies never;
+        this.#deadline.phase satisfies never;
     }
+  }
+
+  /** An answer that is being sent counts as movement: the wait begins again. */
+  #answerMoved(): boolean {
+    const written = this.#writer.bytesWritten;
+    if (written === this.#writtenMark) return false;
+    this.#writtenMark = written;
+    this.#deadline.restart();
+    return true;
+  }
+
+  #stalled(what: string): ResetReason {
+    return { code: 'body_stalled', detail: `no byte ${what} in ${this.#limits.bodyStallTimeoutMs} ms` };
+  }
+
+  #dropSlowReader(): void {
+    const current = this.#queue[0];
+    this.#queue.length = 0;
+    if (current?.started === true) {
+      current.answered = true;
+      current.sink?.onReset(this.#stalled('of the answer was taken'));
+    }
+    this.#raw.resetAndDestroy();
   }
 
   #guard(run: () => void): void {

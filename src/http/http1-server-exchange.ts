@@ -2,6 +2,7 @@
  * One exchange of an HTTP/1.1 server connection: the request as it comes, the answer as it is framed for
  * this client (RFC 9112 §6.3, RFC 9110 §8.6).
  */
+import type { ErrorCodeName } from '../core/errors.ts';
 import type { RequestSink, ResetReason, ResponseHead, ServerExchange } from './exchange.ts';
 import type { Fields } from './fields.ts';
 import type { Http1RequestHead } from './request-head.ts';
@@ -21,11 +22,17 @@ export interface ExchangeCarrier {
   holdBody(exchange: Http1ServerExchange): void;
 }
 
+/** The rest of a request of at most this size is read and dropped after an early answer. */
+const DROPPED_BODY_BYTES = 65_536;
+
 export class Http1ServerExchange implements ServerExchange {
   readonly head: Http1RequestHead;
   requestEnded: boolean;
+  /** The handler knows of it. */
+  started = false;
   /** The head of the answer is on its way. */
   headSent = false;
+  /** The answer is whole, or will never be: what is sent from here on goes nowhere. */
   answered = false;
   sink: RequestSink | null = null;
   /** Whoever takes the body wants it now. */
@@ -39,6 +46,12 @@ export class Http1ServerExchange implements ServerExchange {
     this.head = head;
     this.#carrier = carrier;
     this.requestEnded = head.bodyLength === 0;
+  }
+
+  /** A client that waits for `100 Continue` may send the body or not: only a close is clear then. */
+  get mayBeDropped(): boolean {
+    const { bodyLength, expectContinue } = this.head;
+    return bodyLength >= 0 && bodyLength <= DROPPED_BODY_BYTES && !expectContinue;
   }
 
   receive(sink: RequestSink): void {
@@ -63,12 +76,15 @@ export class Http1ServerExchange implements ServerExchange {
   }
 
   sendInterim(status: number, fields: Fields): void {
-    if (this.headSent || this.head.version === '1.0') return;
+    if (this.headSent || this.answered || this.head.version === '1.0') return;
     this.#carrier.writeText(writeInterimHead(status, fields));
   }
 
   sendHead(head: ResponseHead, endStream: boolean): boolean {
+    if (this.headSent || this.answered) return true;
     this.headSent = true;
+    // Nobody takes the rest of the request: this is the last answer, and it can still say so.
+    if (!this.requestEnded && !this.flowing && !this.mayBeDropped) this.head.lastOnConnection = true;
     const framing = this.#frame(head, endStream);
     this.framing = framing;
     this.#left = head.bodyLength;
@@ -91,18 +107,15 @@ export class Http1ServerExchange implements ServerExchange {
   }
 
   sendData(chunk: Buffer): boolean {
-    if (this.framing === 'none' || chunk.length === 0) return true;
+    if (this.answered || this.framing === 'none' || chunk.length === 0) return true;
     const carrier = this.#carrier;
     if (this.framing !== 'chunked') {
       if (this.framing === 'length') {
         // A body longer than its head says would be read as the next answer.
         this.#left -= chunk.length;
         if (this.#left < 0) {
-          carrier.cut(this, {
-            code: 'upstream_protocol_error',
-            detail: 'the body is longer than its Content-Length',
-          });
-          return false;
+          this.#breakOff('upstream_protocol_error', 'the body is longer than its Content-Length');
+          return true;
         }
       }
       return carrier.writeBytes(chunk);
@@ -113,15 +126,20 @@ export class Http1ServerExchange implements ServerExchange {
   }
 
   sendEnd(trailers: Fields | null): void {
+    if (this.answered) return;
     if (this.framing === 'chunked') this.#carrier.writeText(writeLastChunk(trailers));
     else if (this.framing === 'length' && this.#left !== 0) {
-      this.#carrier.cut(this, {
-        code: 'upstream_truncated',
-        detail: 'the body is shorter than its Content-Length',
-      });
+      this.#breakOff('upstream_truncated', 'the body is shorter than its Content-Length');
       return;
     }
     this.#finish();
+  }
+
+  /** The answer does not keep to its head: the client must not take it for a whole one. */
+  #breakOff(code: ErrorCodeName, detail: string): void {
+    const reason = { code, detail };
+    this.#carrier.cut(this, reason);
+    this.sink?.onReset(reason);
   }
 
   #finish(): void {

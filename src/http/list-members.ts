@@ -7,6 +7,8 @@ export interface ListMember {
   readonly next: number;
 }
 
+const SEMICOLON = 59;
+
 /** The first member at or after `from`, or null at the end. */
 export function nextMember(list: string, from: number): ListMember | null {
   const length = list.length;
@@ -15,8 +17,9 @@ export function nextMember(list: string, from: number): ListMember | null {
     let end = list.indexOf(',', at);
     if (end === -1) end = length;
     let start = at;
-    let stop = list.indexOf(';', at);
-    if (stop === -1 || stop > end) stop = end;
+    // Not indexOf: it would look through the whole list once a member.
+    let stop = at;
+    while (stop < end && list.charCodeAt(stop) !== SEMICOLON) stop++;
     while (start < stop && isBlank(list.charCodeAt(start))) start++;
     while (stop > start && isBlank(list.charCodeAt(stop - 1))) stop--;
     if (stop > start) return { name: list.substring(start, stop), next: end + 1 };

@@ -41,7 +41,9 @@ const CHUNK_DATA = 3;
 const CHUNK_END = 4;
 const TRAILERS = 5;
 const UNTIL_CLOSE = 6;
-const STOPPED = 7;
+/** The last byte of a body was given away; its end is told in a step of its own, for the owner may have paused. */
+const BODY_DONE = 7;
+const STOPPED = 8;
 
 const FIRST_HOLD_BYTES = 2_048;
 const EMPTY = Buffer.alloc(0);
@@ -80,11 +82,16 @@ export class MessageReader {
     return this.#state === HEAD && this.#at >= this.#bytes.length;
   }
 
+  /** Nothing more will come out: `stop` was called, or the peer's FIN was dealt with. */
+  get stopped(): boolean {
+    return this.#state === STOPPED;
+  }
+
   get paused(): boolean {
     return this.#paused;
   }
 
-  /** The reader keeps `chunk`. Must not be called while paused with bytes left: `wantsMore` tells. */
+  /** The reader keeps `chunk`. While it is paused bytes pile up: the owner must stop its socket then. */
   push(chunk: Buffer): void {
     if (this.#state === STOPPED) return;
     if (this.#hold !== null) this.#append(chunk);
@@ -138,6 +145,10 @@ export class MessageReader {
 
   /** One step on; false: more bytes are needed. */
   #step(): boolean {
+    if (this.#state === BODY_DONE) {
+      this.#messageEnd(null);
+      return true;
+    }
     const bytes = this.#bytes;
     const available = bytes.length - this.#at;
     if (available <= 0) return false;
@@ -151,13 +162,14 @@ export class MessageReader {
         this.#at += take;
         this.#left -= take;
         const whole = from === 0 && take === bytes.length;
-        const state = this.#state;
-        if (this.#left === 0 && state === CHUNK_DATA) {
-          this.#state = CHUNK_END;
-          this.#chunkEndSeen = 0;
+        if (this.#left === 0) {
+          if (this.#state === LENGTH) this.#state = BODY_DONE;
+          else {
+            this.#state = CHUNK_END;
+            this.#chunkEndSeen = 0;
+          }
         }
         this.#owner.onBody(whole ? bytes : bytes.subarray(from, from + take));
-        if (this.#left === 0 && this.#state === LENGTH) this.#messageEnd(null);
         return true;
       }
       case CHUNK_LINE: {

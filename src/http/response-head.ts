@@ -15,6 +15,8 @@ export class Http1ResponseHead implements ResponseHead {
   reason: string;
   readonly fields: Fields = [];
   bodyLength = 0;
+  /** -1: not stated. */
+  statedLength = -1;
   /** How the body is read: a length, or one of the reader's answers. */
   framing = 0;
   keepsConnection = true;
@@ -53,10 +55,14 @@ export class ResponseHeadBuilder {
       return { code: 'upstream_protocol_error', detail: 'Transfer-Encoding in HTTP/1.0' };
     head.keepsConnection = old ? hop.keepAlive && !hop.close : !hop.close;
     head.keepAliveSeconds = hop.keepAliveSeconds;
-    if (status < 200) return head;
+    if (status < 200) {
+      if (hop.contentLength > 0 || hop.chunked)
+        return { code: 'upstream_protocol_error', detail: `${status} with a body` };
+      return head;
+    }
     if (method === 'HEAD' || status === 304) {
       // The length that a GET would have; it says nothing of this message.
-      if (hop.contentLength >= 0) head.fields.push('content-length', String(hop.contentLength));
+      head.statedLength = hop.contentLength;
     } else if (status === 204) {
       if (hop.contentLength > 0 || hop.chunked)
         return { code: 'upstream_protocol_error', detail: '204 with a body' };

@@ -42,12 +42,14 @@ export class TurnWriter {
   }
 
   writeText(latin1: string): boolean {
+    if (this.#ending || this.#discarded) return true;
     this.#size += latin1.length;
     this.#parts.push(latin1);
     return this.#schedule();
   }
 
   writeBytes(bytes: Buffer): boolean {
+    if (this.#ending || this.#discarded) return true;
     this.#size += bytes.length;
     this.#parts.push(bytes);
     return this.#schedule();

@@ -3,6 +3,7 @@
  *
  * Fields that a filter changed are checked again by `assertWritable`; nothing here repairs.
  */
+import { checkHost } from '../path/host.ts';
 import { STATUS_PHRASES } from './status-phrases.ts';
 import type { RequestHead, ResponseHead } from './exchange.ts';
 import type { Fields } from './fields.ts';
@@ -36,6 +37,9 @@ export function writeResponseHead(head: ResponseHead, framing: ResponseFraming, 
   out = writeFields(out, head.fields);
   if (framing === 'length') out += 'content-length: ' + head.bodyLength + '\r\n';
   else if (framing === 'chunked') out += 'transfer-encoding: chunked\r\n';
+  else if (head.statedLength !== undefined && head.statedLength >= 0) {
+    out += 'content-length: ' + head.statedLength + '\r\n';
+  }
   if (connection !== '') out += 'connection: ' + connection + '\r\n';
   return out + '\r\n';
 }
@@ -57,30 +61,55 @@ function statusText(status: number): string {
 const CODEC_NAMES: ReadonlySet<string> = new Set([
   'connection',
   'content-length',
+  'expect',
   'host',
+  'http2-settings',
   'keep-alive',
   'proxy-connection',
+  'te',
   'transfer-encoding',
   'upgrade',
 ]);
+
+/** Throws where a filter left a head that would be read as another request than the one that was judged. */
+export function assertWritableRequest(head: RequestHead): void {
+  const { authority, method, path } = head;
+  if (method === '' || !allOf(method, TOKEN))
+    throw new TypeError(`Cannot write method ${JSON.stringify(method)}: give a token`);
+  const isPath = path.startsWith('/') || (path === '*' && method === 'OPTIONS');
+  if (!isPath || path.includes('#') || !allOf(path, TARGET)) {
+    throw new TypeError(
+      `Cannot write path ${JSON.stringify(path)}: give visible ASCII that starts with "/" and has no "#"`,
+    );
+  }
+  // '' is an HTTP/1.0 request without Host; the forwarder fills it.
+  const defect = authority === '' && head.version === '1.0' ? null : checkHost(authority);
+  if (defect !== null)
+    throw new TypeError(`Cannot write authority ${JSON.stringify(authority)}: ${defect.detail}`);
+  assertWritable(head.fields);
+}
 
 /**
  * Throws where a filter left something that would be read as more than one field, or as framing: a control
  * character, a character beyond latin1 (its low byte could be a line end), a name that is not a lower-case
  * token.
  */
-export function assertWritable(fields: readonly string[], path = '/'): void {
-  if (path === '' || !allOf(path, TARGET))
-    throw new TypeError(`Cannot write path ${JSON.stringify(path)}: it has a character that no target has`);
+export function assertWritable(fields: readonly string[]): void {
   for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i]!;
-    const value = fields[i + 1];
-    if (name === '' || !allOf(name, TOKEN) || anyOf(name, UPPER) || CODEC_NAMES.has(name)) {
+    const name: unknown = fields[i];
+    const value: unknown = fields[i + 1];
+    if (
+      typeof name !== 'string' ||
+      name === '' ||
+      !allOf(name, TOKEN) ||
+      anyOf(name, UPPER) ||
+      CODEC_NAMES.has(name)
+    ) {
       throw new TypeError(
         `Cannot write field ${JSON.stringify(name)}: give a lower-case token that the codec does not write itself`,
       );
     }
-    if (value === undefined || !allOf(value, VALUE)) {
+    if (typeof value !== 'string' || !allOf(value, VALUE)) {
       throw new TypeError(
         `Cannot write field ${JSON.stringify(name)}: its value has a character that no field value has`,
       );

@@ -119,9 +119,15 @@ class PendingOpen implements PendingExchange {
     this.#attempt = options.dialer.dial(
       target,
       (socket) => {
-        const exchange = pool.adopt(socket).open(sink);
+        const connection = pool.adopt(socket);
+        const exchange = connection.open(sink);
         this.#abort = () => exchange.abort();
-        sink.onReady(exchange);
+        // This runs in the dialler's turn, where nobody else would catch.
+        try {
+          sink.onReady(exchange);
+        } catch (thrown) {
+          connection.fail(thrown);
+        }
       },
       (error) => {
         const code = error instanceof MeshError ? error.code : 'upstream_connect_failed';

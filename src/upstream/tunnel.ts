@@ -89,10 +89,10 @@ export class Tunnel {
     });
   }
 
-  /** Both FINs seen: a clean close. Otherwise one side went without a word. */
+  /** Both FINs seen: a clean close, once the slower side has taken everything. Else one side went without a word. */
   #onSocketClosed(end: 'downstream_reset' | 'upstream_reset'): void {
-    if (this.#endsSeen === 2) this.#finish('closed', '');
-    else this.#finish(end, 'the connection was closed');
+    if (this.#endsSeen < 2) this.#finish(end, 'the connection was closed');
+    else if (this.#downstream.socket.destroyed && this.#upstream.socket.destroyed) this.#finish('closed', '');
   }
 
   #finish(end: TunnelResult['end'], detail: string): void {

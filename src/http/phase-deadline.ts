@@ -1,0 +1,72 @@
+/**
+ * What a server connection waits for, and until when: one phase, one deadline.
+ *
+ *   idle ─ head ─ body ⇄ waiting ⇄ reader ─ … ─ flush ─ linger
+ *
+ * A phase that is entered again while it lasts keeps its deadline, so that a head that drips in, or a client
+ * that takes a byte now and then, does not move it.
+ */
+import { Deadline } from '../core/clock.ts';
+import type { Limits } from '../core/limits.ts';
+
+/**
+ * idle: for a request. head: for the rest of a head. body: for the client's next body bytes. reader: for the
+ * client to take what was sent. waiting: for the upstream or a filter. flush: for the last bytes to be taken
+ * before a close. linger: for the client's FIN. none: between two of these, within one event-loop turn.
+ */
+export type Phase = 'none' | 'idle' | 'head' | 'body' | 'reader' | 'waiting' | 'flush' | 'linger';
+
+/** After an answer that ends a connection with request bytes still coming, they are read and dropped. */
+const LINGER_MS = 1_000;
+
+export class PhaseDeadline {
+  phase: Phase = 'none';
+  readonly #limits: Limits;
+  readonly #deadline: Deadline;
+
+  constructor(limits: Limits, onDue: () => void) {
+    this.#limits = limits;
+    this.#deadline = new Deadline(onDue);
+  }
+
+  enter(phase: Phase): void {
+    if (phase === this.phase) return;
+    this.phase = phase;
+    this.restart();
+  }
+
+  /** The next phase begins with a deadline of its own, even if it is the same one. */
+  leave(): void {
+    this.phase = 'none';
+  }
+
+  /** Something moved: the phase's time begins again. */
+  restart(): void {
+    if (this.phase !== 'none') this.#deadline.set(this.#duration());
+  }
+
+  clear(): void {
+    this.phase = 'none';
+    this.#deadline.clear();
+  }
+
+  #duration(): number {
+    const limits = this.#limits;
+    switch (this.phase) {
+      case 'head':
+        return limits.headTimeoutMs;
+      case 'body':
+      case 'reader':
+      case 'flush':
+        return limits.bodyStallTimeoutMs;
+      case 'linger':
+        return LINGER_MS;
+      case 'none':
+      case 'idle':
+      case 'waiting':
+        return limits.idleTimeoutMs;
+      default:
+        return this.phase satisfies never;
+    }
+  }
+}
