@@ -1,0 +1,74 @@
+/**
+ * The app behind the sidecar: any HTTP server would do. It answers with the method, path and headers that it saw,
+ * so that a check can tell what went through; on node:http, a parser that is not ours.
+ */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+
+export interface DemoApp {
+  readonly host: string;
+  readonly port: number;
+  /** Requests that reached it so far, malformed ones included. */
+  readonly requestsSeen: number;
+  close(): Promise<void>;
+}
+
+/** What the app says that it saw. */
+export interface AppView {
+  readonly method: string;
+  readonly path: string;
+  /** By lower-case name. */
+  readonly headers: ReadonlyMap<string, string>;
+}
+
+export async function startDemoApp(host: string, port: number): Promise<DemoApp> {
+  let requestsSeen = 0;
+  const server = createServer((request, response) => {
+    requestsSeen++;
+    request.resume();
+    const { method, url, headers } = request;
+    const body = Buffer.from(`${JSON.stringify({ method, path: url, headers }, null, 2)}\n`);
+    response.writeHead(200, { 'content-type': 'application/json', 'content-length': body.length });
+    response.end(body);
+  });
+  server.on('clientError', (_error, socket) => {
+    requestsSeen++;
+    socket.destroy();
+  });
+  server.listen(port, host);
+  await once(server, 'listening');
+  const address = server.address();
+  const openPort = typeof address === 'object' && address !== null ? address.port : port;
+  return {
+    host,
+    port: openPort,
+    get requestsSeen() {
+      return requestsSeen;
+    },
+    async close() {
+      if (!server.listening) return;
+      const closed = once(server, 'close');
+      server.close();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+/** Reads the app's answer; throws if it is not one. */
+export function parseAppView(body: string): AppView {
+  const value: unknown = JSON.parse(body);
+  if (typeof value !== 'object' || value === null) throw new Error('the answer is not one of the app');
+  const { method, path, headers } = { method: null, path: null, headers: null, ...value };
+  if (typeof method !== 'string' || typeof path !== 'string' || typeof headers !== 'object') {
+    throw new Error('the answer is not one of the app');
+  }
+  return { method, path, headers: new Map(Object.entries(headers ?? {}).map(([k, v]) => [k, String(v)])) };
+}
+
+/** The URI of the last element of x-forwarded-client-cert, which is always the sidecar's own; null without it. */
+export function clientSeenBy(view: AppView): string | null {
+  const xfcc = view.headers.get('x-forwarded-client-cert');
+  if (xfcc === undefined) return null;
+  return xfcc.slice(xfcc.lastIndexOf('URI=') + 'URI='.length).split(/[;,]/, 1)[0] ?? null;
+}
