@@ -77,6 +77,9 @@ export class Control implements AdminSources {
   #watcher: ConfigWatcher | null = null;
   #expiryTimer: NodeJS.Timeout | null = null;
   #lastReportId = 0;
+  #lastVersions = { version: 0, trustVersion: 0 };
+  #reloading: Promise<void> = Promise.resolve();
+  #applying = Promise.withResolvers<void>();
   #listening = Promise.withResolvers<{ readonly intercept: number; readonly inbound: number | null }>();
   #drained = Promise.withResolvers<void>();
   #closed = false;
@@ -114,8 +117,10 @@ export class Control implements AdminSources {
     const loaded = loadMesh(config, 1);
     if (loaded.snapshot === null) throw new StartError(loaded.findings.filter(isError).map(formatFinding));
     this.#tellFindings(loaded);
-    this.#apply(loaded.snapshot);
-    await this.#startSecrets(loaded.snapshot.trustDomains);
+    const { first, source } = await this.#openSecrets(loaded.snapshot.trustDomains);
+    this.#secrets = source;
+    await this.#apply(loaded.snapshot, first);
+    this.#noteSecret(first);
     const admin = await this.#serve(config.admin, createAdminEndpoints(this), 'admin');
     const readiness = await this.#serve(config.readiness, createReadinessEndpoints(this), 'open');
     const metrics = await this.#serve(config.metrics, createMetricsEndpoints(this), 'open');
@@ -134,46 +139,63 @@ export class Control implements AdminSources {
 
   // --- configuration
 
-  /** Reads the documents again; any error keeps what is in force. */
+  /** Reads the documents again, after a reload that is under way; any error keeps what is in force. */
   reload(): void {
+    this.#reloading = this.#reloading.then(
+      () => this.#reload(),
+      () => {},
+    );
+    detach(this.#reloading, (thrown) => this.#refuseReload([whyOf(thrown)]));
+  }
+
+  async #reload(): Promise<void> {
     if (this.#closed || this.snapshot === null) return;
     const loaded = loadMesh(this.config, this.snapshot.generation + 1);
-    if (loaded.snapshot === null) {
+    const next = loaded.snapshot;
+    if (next === null) {
       this.#refuseReload(loaded.findings.filter(isError).map(formatFinding));
       return;
     }
-    if (sameButGeneration(this.snapshot, loaded.snapshot)) {
+    if (sameButGeneration(this.snapshot, next)) {
       this.readiness.configLoaded(this.snapshot.generation, Date.now());
       this.#log.debug('reload_unchanged', {}, 'The documents say the same as before');
       return;
     }
     this.#tellFindings(loaded);
-    const next = loaded.snapshot;
-    if (String(next.trustDomains) === String(this.snapshot.trustDomains)) {
-      this.#applyReload(next);
+    try {
+      if (String(next.trustDomains) === String(this.snapshot.trustDomains)) await this.#apply(next, null);
+      else await this.#changeTrustDomains(next);
+    } catch (thrown) {
+      this.#refuseReload([whyOf(thrown)]);
       return;
     }
-    detach(this.#changeTrustDomains(next), (thrown) => this.#refuseReload([`trustDomain: ${whyOf(thrown)}`]));
-  }
-
-  /** The identity has to fit the new trust domains before anything changes. */
-  async #changeTrustDomains(next: Snapshot): Promise<void> {
-    await this.#startSecrets(next.trustDomains);
-    this.#applyReload(next);
-  }
-
-  #applyReload(snapshot: Snapshot): void {
-    this.#apply(snapshot);
     this.counters.reloads++;
-    this.#log.info('reloaded', { generation: snapshot.generation }, 'The new configuration is in force');
+    this.#log.info('reloaded', { generation: next.generation }, 'The new configuration is in force');
   }
 
-  #apply(snapshot: Snapshot): void {
+  /** The identity has to fit the new trust domains, and both take effect together. */
+  async #changeTrustDomains(next: Snapshot): Promise<void> {
+    const { first, source } = await this.#openSecrets(next.trustDomains);
+    try {
+      await this.#apply(next, first);
+    } catch (thrown) {
+      source.stop();
+      throw thrown;
+    }
+    this.#secrets?.stop();
+    this.#secrets = source;
+    this.#noteSecret(first);
+  }
+
+  async #apply(snapshot: Snapshot, secret: SecretMaterial | null): Promise<void> {
+    const applied = Promise.withResolvers<void>();
+    this.#applying = applied;
+    this.#send({ kind: 'snapshot', snapshot, secret });
+    await applied.promise;
     this.snapshot = snapshot;
     this.counters.generation = snapshot.generation;
     this.counters.loadedAtMs = Date.now();
     this.readiness.configLoaded(snapshot.generation, Date.now());
-    this.#send({ kind: 'snapshot', snapshot });
   }
 
   #refuseReload(errors: readonly string[]): void {
@@ -198,43 +220,53 @@ export class Control implements AdminSources {
 
   // --- identity
 
-  /** Starts a source for these trust domains and ends the one before, if the new one can be used. */
-  async #startSecrets(trustDomains: readonly string[]): Promise<void> {
+  /** Starts a source for these trust domains; what it gives after the first secret goes straight on. */
+  async #openSecrets(
+    trustDomains: readonly string[],
+  ): Promise<{ first: SecretMaterial; source: SecretSource }> {
     const source = createFileSecrets({ ...this.config.identity, trustDomains });
+    // A source counts from 1; versions of this process only grow.
+    const before = this.#lastVersions;
+    const first = Promise.withResolvers<SecretMaterial>();
     await source.start(
-      (secret) => this.#onSecret(secret),
-      (message) => {
-        this.counters.secretsRefused++;
-        this.loggers
-          .get('identity')
-          .error(
-            'identity_invalid',
-            { why: message },
-            'The identity files cannot be used; the last good ones stay',
-          );
+      (given) => {
+        const version = before.version + given.version;
+        const secret = { ...given, version, trustVersion: before.trustVersion + given.trustVersion };
+        this.#lastVersions = { version: secret.version, trustVersion: secret.trustVersion };
+        if (this.#secrets === source) this.#onSecret(secret);
+        else first.resolve(secret);
       },
+      (message) => this.#refuseSecret(message),
     );
-    this.#secrets?.stop();
-    this.#secrets = source;
+    return { first: await first.promise, source };
   }
 
   #onSecret(secret: SecretMaterial): void {
+    this.#send({ kind: 'secret', secret });
+    this.#noteSecret(secret);
+  }
+
+  #refuseSecret(why: string): void {
+    this.counters.secretsRefused++;
+    this.loggers
+      .get('identity')
+      .error(
+        'identity_invalid',
+        { why },
+        'The new certificate, key or bundle cannot be used; the last good ones stay',
+      );
+  }
+
+  #noteSecret(secret: SecretMaterial): void {
     this.counters.rotations++;
     this.certificate.set(secret);
     this.#checkExpiry();
     const { serial, notAfterMs, spiffeId } = this.certificate.facts();
-    this.loggers.get('identity').info(
-      'secret',
-      {
-        version: secret.version,
-        trustVersion: secret.trustVersion,
-        spiffeId,
-        serial,
-        notAfter: new Date(notAfterMs).toISOString(),
-      },
-      'A certificate is in force',
-    );
-    this.#send({ kind: 'secret', secret });
+    const { trustVersion, version } = secret;
+    const notAfter = new Date(notAfterMs).toISOString();
+    this.loggers
+      .get('identity')
+      .info('secret', { version, trustVersion, spiffeId, serial, notAfter }, 'A certificate is in force');
   }
 
   #checkExpiry(): void {
@@ -266,14 +298,13 @@ export class Control implements AdminSources {
         this.#listening.reject(new Error(message.message));
         return;
       case 'secret-refused':
-        this.counters.secretsRefused++;
-        this.loggers
-          .get('identity')
-          .error(
-            'identity_invalid',
-            { version: message.version, why: message.message },
-            'A certificate cannot be used; the last good one stays',
-          );
+        this.#refuseSecret(message.message);
+        return;
+      case 'snapshot-refused':
+        this.#applying.reject(new Error(message.message));
+        return;
+      case 'snapshot-applied':
+        this.#applying.resolve();
         return;
       case 'report': {
         const resolve = this.#waiting.get(message.id);
@@ -284,7 +315,6 @@ export class Control implements AdminSources {
       case 'drained':
         this.#drained.resolve();
         return;
-      case 'snapshot-applied':
       case 'secret-installed':
         return;
       default:

@@ -28,6 +28,7 @@ export class InboundRoutes {
   readonly #deps: RouteDeps;
   readonly #routes = new Map<string, HttpRoute>();
   readonly #pools = new Map<string, EndpointPool>();
+  #version = 0;
   #limits: Limits | null = null;
   #snapshot: Snapshot | null = null;
   #filters: FilterChain | null = null;
@@ -40,11 +41,24 @@ export class InboundRoutes {
   apply(snapshot: Snapshot, filters: FilterChain): void {
     this.#snapshot = snapshot;
     this.#filters = filters;
-    this.#routes.clear();
+    this.#forgetRoutes();
     if (JSON.stringify(this.#limits) === JSON.stringify(snapshot.limits)) return;
     this.#limits = snapshot.limits;
     for (const pool of this.#pools.values()) pool.close();
     this.#pools.clear();
+  }
+
+  /** `routeOf` for one connection: asked at every request, looked up again only after a change. */
+  cachedRoute(direction: InboundDirection): () => HttpRoute {
+    let route = this.routeOf(direction);
+    let version = this.#version;
+    return () => {
+      if (version !== this.#version) {
+        route = this.routeOf(direction);
+        version = this.#version;
+      }
+      return route;
+    };
   }
 
   /** The route of a destination under the snapshot in force. */
@@ -99,7 +113,12 @@ export class InboundRoutes {
       this.#pools.delete(key);
       pool.close();
     }
+    this.#forgetRoutes();
+  }
+
+  #forgetRoutes(): void {
     this.#routes.clear();
+    this.#version++;
   }
 
   close(): void {

@@ -10,7 +10,8 @@ import type { LoggerName } from './observe/log.ts';
 import type { LogLevel } from './observe/loggers.ts';
 
 export type ToData =
-  | { readonly kind: 'snapshot'; readonly snapshot: Snapshot }
+  /** `secret`: taken together with the snapshot, when its trust domains change; null: the one in force stays. */
+  | { readonly kind: 'snapshot'; readonly snapshot: Snapshot; readonly secret: SecretMaterial | null }
   | { readonly kind: 'secret'; readonly secret: SecretMaterial }
   /** Opens the listeners. `reservedPorts`: what this process listens on besides; never proxied to. */
   | { readonly kind: 'listen'; readonly reservedPorts: readonly number[] }
@@ -30,6 +31,8 @@ export type FromData =
     }
   | { readonly kind: 'listen-failed'; readonly message: string }
   | { readonly kind: 'snapshot-applied'; readonly generation: number }
+  /** Nothing of it is in force. */
+  | { readonly kind: 'snapshot-refused'; readonly generation: number; readonly message: string }
   | { readonly kind: 'secret-installed'; readonly version: number }
   | { readonly kind: 'secret-refused'; readonly version: number; readonly message: string }
   | { readonly kind: 'report'; readonly id: number; readonly report: DataReport }

@@ -58,7 +58,7 @@ export function serveHttp(context: ServingContext, served: ServedConnection): vo
     protectedNames: NO_NAMES,
     tlsCipher: secure?.cipher ?? '',
     ownSpiffeId,
-    route: () => routes.routeOf(route),
+    route: routes.cachedRoute(route),
     accessLog,
     // One scope for all ports that nothing names: a client chooses among them.
     counters: counters.httpScope(`inbound_${context.bind}_${plan.port === 0 ? 'passthrough' : plan.port}`),

@@ -6,7 +6,6 @@
  *
  * It knows the control half only by messages (`messages.ts`): snapshots and secrets in, reports out.
  */
-import { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import { ConnectionLog } from './connection-log.ts';
 import { detach } from './core/detach.ts';
@@ -15,11 +14,12 @@ import { MeshError, messageOf } from './core/errors.ts';
 import type { ErrorCodeName } from './core/errors.ts';
 import type { SecretMaterial } from './core/secret.ts';
 import type { FilterChain } from './http/filter-chain.ts';
-import type { ConnectionFacts, Filter } from './http/filter.ts';
+import type { ConnectionFacts } from './http/filter.ts';
 import type { AcceptedConnection } from './intercept/arrival.ts';
+import { IdentityInForce } from './identity-in-force.ts';
 import { createInboundFilters } from './inbound-filters.ts';
 import { InboundRoutes } from './inbound-routes.ts';
-import type { AppTarget, InboundDirection } from './intercept/direction.ts';
+import type { InboundDirection } from './intercept/direction.ts';
 import { createHostAddresses } from './intercept/host-addresses.ts';
 import { openListeners } from './intercept/listener.ts';
 import type { InterceptListeners } from './intercept/listener.ts';
@@ -31,34 +31,18 @@ import { chooseInboundChain, sniffNeeds } from './mesh/inbound-chains.ts';
 import type { ChosenChain } from './mesh/inbound-chains.ts';
 import { planOfPort } from './mesh/build-snapshot.ts';
 import type { AccessLogPlan, PathNormalization, PortPlan, Snapshot } from './mesh/plan.ts';
-import type { FromData, ToData } from './messages.ts';
+import type { ToData } from './messages.ts';
 import { createAccessLog } from './observe/access-log.ts';
 import type { AccessLog } from './observe/access-log.ts';
 import { Counters } from './observe/counters.ts';
 import type { ListenerCounters } from './observe/counters.ts';
 import { LOGGER_NAMES } from './observe/log.ts';
-import type { Loggers } from './observe/loggers.ts';
 import { serveHttp, serveTcp } from './serve-chain.ts';
 import type { ServingContext } from './serve-chain.ts';
-import { checkSvid } from './svid/check-svid.ts';
+import type { SidecarOptions } from './sidecar-options.ts';
 import { createInboundTls } from './tls/inbound-tls.ts';
 import type { InboundTls, SecureDownstream } from './tls/inbound-tls.ts';
 import { TcpDialer } from './upstream/tcp-dialer.ts';
-
-/** What a data half is told once, at its start. */
-export interface SidecarOptions {
-  readonly bind: string;
-  readonly port: number;
-  /** null: no inbound-only listener. */
-  readonly inboundPort: number | null;
-  readonly direct: AppTarget | null;
-  readonly appHost: string;
-  readonly reusePort: boolean;
-  /** The embedding program's own filters, after the built-in ones. */
-  readonly filters: readonly Filter[];
-  readonly loggers: Loggers;
-  readonly send: (message: FromData) => void;
-}
 
 /** How long live connections are judged at a stretch after a change of policy or trust. */
 const REJUDGE_SLICE_MS = 4;
@@ -68,6 +52,7 @@ export class Sidecar {
   readonly #options: SidecarOptions;
   readonly #live = new LiveConnections();
   readonly #tls: InboundTls;
+  readonly #identity: IdentityInForce;
   readonly #routes: InboundRoutes;
   readonly #serving: ServingContext;
   readonly #reserved = new Set<number>();
@@ -78,8 +63,6 @@ export class Sidecar {
   #listeners: InterceptListeners | null = null;
   #snapshot: Snapshot | null = null;
   #filters: FilterChain;
-  #secret: SecretMaterial | null = null;
-  #ownSpiffeId = '';
   #accessLog: AccessLog | null = null;
   #draining = false;
 
@@ -93,6 +76,7 @@ export class Sidecar {
       nowMs: Date.now,
       onBug: this.#onBug,
     });
+    this.#identity = new IdentityInForce(this.#tls);
     const dialer = new TcpDialer(() => this.#snapshot!.limits.connectTimeoutMs);
     const shared = { dialer, counters: this.counters, onBug: this.#onBug };
     this.#routes = new InboundRoutes({ ...shared, log: options.loggers.get('upstream') });
@@ -104,7 +88,7 @@ export class Sidecar {
       snapshot: () => this.#snapshot!,
       filters: () => this.#filters,
       accessLog: () => this.#accessLog,
-      ownSpiffeId: () => this.#ownSpiffeId,
+      ownSpiffeId: () => this.#identity.spiffeId,
     };
   }
 
@@ -113,7 +97,7 @@ export class Sidecar {
   receive(message: ToData): void {
     switch (message.kind) {
       case 'snapshot':
-        this.#applySnapshot(message.snapshot);
+        this.#applySnapshot(message.snapshot, message.secret);
         return;
       case 'secret':
         this.#installSecret(message.secret);
@@ -143,37 +127,54 @@ export class Sidecar {
     }
   }
 
-  #applySnapshot(snapshot: Snapshot): void {
+  /** All of it or nothing: what can fail comes first. */
+  #applySnapshot(snapshot: Snapshot, newSecret: SecretMaterial | null): void {
     const before = this.#snapshot;
+    const secret = newSecret ?? this.#identity.secret;
+    let accessLog = this.#accessLog;
+    try {
+      const logChanged = JSON.stringify(before?.accessLog ?? null) !== JSON.stringify(snapshot.accessLog);
+      if (logChanged) accessLog = this.#openAccessLog(snapshot.accessLog);
+      if (
+        secret !== null &&
+        (newSecret !== null || String(before?.trustDomains) !== String(snapshot.trustDomains))
+      ) {
+        this.#identity.put(secret, snapshot.trustDomains);
+      }
+    } catch (thrown) {
+      if (accessLog !== this.#accessLog) detach(accessLog!.close(), this.#onBug);
+      this.#options.send({
+        kind: 'snapshot-refused',
+        generation: snapshot.generation,
+        message: whyOf(thrown),
+      });
+      return;
+    }
+    if (accessLog !== this.#accessLog && this.#accessLog !== null)
+      detach(this.#accessLog.close(), this.#onBug);
+    this.#accessLog = accessLog;
     this.#snapshot = snapshot;
     this.#filters = this.#makeFilters(snapshot.pathNormalization);
     this.#routes.apply(snapshot, this.#filters);
-    if (before === null || JSON.stringify(before.accessLog) !== JSON.stringify(snapshot.accessLog)) {
-      this.#setAccessLog(snapshot.accessLog);
-    }
-    if (this.#secret !== null && String(before?.trustDomains) !== String(snapshot.trustDomains)) {
-      this.#tls.setSecret(this.#secret, snapshot.trustDomains);
-    }
     this.#rejudge();
     this.#options.send({ kind: 'snapshot-applied', generation: snapshot.generation });
   }
 
   #installSecret(secret: SecretMaterial): void {
+    const trustChanged = this.#identity.trustDiffers(secret);
     try {
-      this.#tls.setSecret(secret, this.#snapshot?.trustDomains ?? []);
-      this.#ownSpiffeId = checkSvid(
-        new X509Certificate(secret.certificateChainPem).raw,
-        Date.now(),
-        'both',
-      ).spiffeId;
+      this.#identity.put(secret, this.#snapshot?.trustDomains ?? []);
     } catch (thrown) {
       this.#options.send({ kind: 'secret-refused', version: secret.version, message: whyOf(thrown) });
       return;
     }
-    const trustChanged = this.#secret !== null && this.#secret.trustVersion !== secret.trustVersion;
-    this.#secret = secret;
     if (trustChanged) this.#rejudge();
     this.#options.send({ kind: 'secret-installed', version: secret.version });
+  }
+
+  #openAccessLog(plan: AccessLogPlan | null): AccessLog | null {
+    if (plan === null) return null;
+    return createAccessLog(plan, this.counters.process, { log: this.#options.loggers.get('main') });
   }
 
   // --- accept, direction, sniff
@@ -307,7 +308,12 @@ export class Sidecar {
 
   #makeFilters(pathNormalization: PathNormalization): FilterChain {
     const { filters, loggers } = this.#options;
-    return createInboundFilters(pathNormalization, () => this.#ownSpiffeId, filters, loggers.get('http'));
+    return createInboundFilters(
+      pathNormalization,
+      () => this.#identity.spiffeId,
+      filters,
+      loggers.get('http'),
+    );
   }
 
   #limitAge(connection: LiveConnection): NodeJS.Timeout | null {
@@ -371,14 +377,8 @@ export class Sidecar {
     this.#listeners?.close();
     this.#live.closeAll('draining');
     this.#routes.close();
-    this.#setAccessLog(null);
-  }
-
-  #setAccessLog(plan: AccessLogPlan | null): void {
-    const before = this.#accessLog;
-    const log = this.#options.loggers.get('main');
-    this.#accessLog = plan === null ? null : createAccessLog(plan, this.counters.process, { log });
-    if (before !== null) detach(before.close(), this.#onBug);
+    if (this.#accessLog !== null) detach(this.#accessLog.close(), this.#onBug);
+    this.#accessLog = null;
   }
 
   readonly #onBug = (thrown: unknown): void => {
