@@ -63,21 +63,16 @@ export async function exchange(
     secure === null ? net.connect(address) : tls.connect({ ...secureOptions(secure), ...address });
   // A refusal may well be a reset: what counts is what came before it.
   socket.on('error', () => {});
-  const end = (): void => {
-    socket.destroy();
-  };
-  signal.addEventListener('abort', end);
   try {
-    await withDeadline(once(socket, secure === null ? 'connect' : 'secureConnect'), 'connection');
+    await withDeadline(once(socket, secure === null ? 'connect' : 'secureConnect'), 'connection', { signal });
     const client = formatAddress({ ip: socket.localAddress ?? '', port: socket.localPort ?? 0 });
     const serverSerial = socket instanceof tls.TLSSocket ? serialOf(socket) : '';
     const received = readToClose(socket);
     socket.write(request, 'latin1');
-    const bytes = await withDeadline(received, 'end of the connection');
+    const bytes = await withDeadline(received, 'end of the connection', { signal });
     return { answer: parseAnswer(bytes), client, serverSerial };
   } finally {
-    signal.removeEventListener('abort', end);
-    end();
+    socket.destroy();
   }
 }
 

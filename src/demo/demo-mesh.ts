@@ -56,10 +56,10 @@ export class DemoMesh {
       folder.write('mesh/service.yaml', serviceYaml(app));
       folder.write(PEER_AUTHENTICATION, peerAuthenticationYaml('PERMISSIVE'));
       const config = folder.write('postern.yaml', posternYaml(app, claimed.ports));
-      const logs = new LogCapture();
+      const logs = new LogCapture(signal);
       const starting = createSidecar({ config, writeLog: logs.write });
       try {
-        const sidecar = await withDeadline(starting, 'ready sidecar');
+        const sidecar = await withDeadline(starting, 'ready sidecar', { signal });
         return new DemoMesh({ folder, certificates, app, logs }, sidecar, signal);
       } catch (thrown) {
         // One that starts after all has nobody any more.
@@ -103,10 +103,13 @@ export class DemoMesh {
     if (this.#mode === mode) return;
     const before = await this.generation();
     this.folder.write(PEER_AUTHENTICATION, peerAuthenticationYaml(mode));
-    await this.logs.waitFor(
+    const answer = await this.logs.waitFor(
       `"reloaded" after generation ${before}`,
-      (line) => line.code === 'reloaded' && Number(line.field('generation')) > before,
+      (line) =>
+        line.code === 'config_invalid' ||
+        (line.code === 'reloaded' && Number(line.field('generation')) > before),
     );
+    if (answer.code !== 'reloaded') throw new Error(`the sidecar refuses ${mode}: ${answer.message}`);
     this.#mode = mode;
   }
 

@@ -14,6 +14,12 @@ const MAX_LINES = 200;
 export class LogCapture {
   readonly #lines: LogLine[] = [];
   readonly #listeners = new Set<(line: LogLine) => void>();
+  readonly #signal: AbortSignal;
+
+  /** `signal` ends every wait. */
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+  }
 
   /** Where the sidecar writes. */
   readonly write = (text: string): void => {
@@ -39,7 +45,7 @@ export class LogCapture {
       if (fits(line)) resolve(line);
     });
     try {
-      return await withDeadline(promise, `log line ${what}`);
+      return await withDeadline(promise, `log line ${what}`, { signal: this.#signal });
     } finally {
       end();
     }

@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict';
+import { execFile, spawnSync } from 'node:child_process';
+import { readdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { freePort } from '../support/free-port.ts';
+import { runPostern, spawnPostern, type PosternProcess } from '../support/spawn-postern.ts';
+import { TempFolder } from '../support/temp-folder.ts';
+
+const CLIENT = 'spiffe://cluster.local/ns/foo/sa/sleep';
+const NAMES = [
+  'readiness',
+  'mTLS',
+  'plaintext under PERMISSIVE',
+  'plaintext under STRICT',
+  'certificate of another CA',
+  'expired certificate',
+  'no certificate',
+  'GET /app/../admin',
+  'smuggled request',
+  '20 swaps',
+];
+const SERVING = 'Refusals and reloads are told here as they happen; Ctrl-C ends';
+const SLOW_MS = 45_000;
+
+/** Everything that the demo writes goes below a folder of the test. */
+function inFolder(folder: TempFolder, env: Readonly<Record<string, string>> = {}) {
+  return { timeoutMs: SLOW_MS, env: { TMPDIR: folder.path, NO_COLOR: '1', FORCE_COLOR: undefined, ...env } };
+}
+
+describe('demo --once', () => {
+  it('exits 0 and says of every check what came back', async () => {
+    using folder = new TempFolder();
+    const { code, stdout, stderr } = await runPostern(['demo', '--once'], inFolder(folder));
+    assert.equal(stderr, '');
+    assert.equal(code, 0, stdout);
+    const lines = stdout.split('\n');
+    for (const name of NAMES) {
+      assert.equal(lines.filter((line) => line.startsWith(`  ✓ ${name} `)).length, 1, `${name} in ${stdout}`);
+    }
+    assert.match(stdout, /✓ mTLS +200, the app saw spiffe:\/\/cluster\.local\/ns\/foo\/sa\/sleep /);
+    assert.match(stdout, /meanwhile [1-9]\d+ requests on 3 connections that were kept, [1-9]\d+ on one each/);
+    assert.match(stdout, /\n +the client certificate expired at .*: renew it/);
+    assert.match(stdout, /\nAll 10 checks hold/);
+    assert.doesNotMatch(stdout, /✗/);
+    assert.ok(!stdout.includes('\u001B'), 'no colours where no terminal reads');
+    assert.deepEqual(readdirSync(folder.path), [], 'the folder with the keys is gone');
+  });
+
+  it('exits 1 and says what it expected and what it got when the app cannot be reached', async () => {
+    using folder = new TempFolder();
+    // Above the demo's own postern.yaml: the sidecar sends everything where nobody listens.
+    const nobody = inFolder(folder, { POSTERN_INTERCEPT_DIRECT: `127.0.0.1:${await freePort()}` });
+    const { code, stdout } = await runPostern(['demo', '--once', '--output', 'json'], nobody);
+    assert.equal(code, 1);
+    assert.equal(stdout.indexOf('\n'), stdout.length - 1, 'one line and nothing else');
+    const result = JSON.parse(stdout) as DemoJson;
+    assert.deepEqual(Object.keys(result), ['ok', 'checks']);
+    assert.equal(result.ok, false);
+    assert.deepEqual(
+      result.checks.map((check) => check.name),
+      NAMES,
+    );
+    const byName = new Map(result.checks.map((check) => [check.name, check]));
+    assert.equal(byName.get('readiness')?.ok, true);
+    const plaintext = byName.get('plaintext under PERMISSIVE');
+    assert.deepEqual(plaintext, {
+      name: 'plaintext under PERMISSIVE',
+      expected: '200, the app saw no client identity',
+      got: '503',
+      ok: false,
+    });
+    assert.deepEqual(readdirSync(folder.path), []);
+  });
+
+  it('exits 1 with one reason when it cannot start', async () => {
+    using folder = new TempFolder();
+    const bad = inFolder(folder, { POSTERN_ADMIN_BIND: '0.0.0.0' });
+    const { code, stdout } = await runPostern(['demo', '--once'], bad);
+    assert.equal(code, 1);
+    assert.match(stdout, /^✗ Cannot start the demo: .*admin/m);
+    assert.match(stdout, /10 of 10 checks do not hold/);
+    assert.deepEqual(readdirSync(folder.path), []);
+    const alsoWithoutOnce = await runPostern(['demo'], bad);
+    assert.equal(alsoWithoutOnce.code, 1);
+  });
+
+  it('exits 2 for an output that it does not know', async () => {
+    const { code, stderr } = await runPostern(['demo', '--output', 'xml']);
+    assert.equal(code, 2);
+    assert.match(stderr, /json/);
+  });
+});
+
+describe('demo', () => {
+  it('serves after the checks until SIGINT, and the commands that it prints work', async (t) => {
+    const hasCurl = spawnSync('curl', ['--version']).status === 0;
+    using folder = new TempFolder();
+    await using demo = spawnPostern(['demo'], inFolder(folder));
+    await demo.waitForStdout((line) => line === SERVING);
+    const [own] = readdirSync(folder.path);
+    assert.equal(statSync(folder.join(own!)).mode & 0o777, 0o700);
+    assert.equal(statSync(folder.join(own!, 'clients', 'sleep.key')).mode & 0o777, 0o600);
+    if (hasCurl) await tryCommands(demo);
+    else t.diagnostic('curl is not installed: the printed commands were not run');
+    assert.deepEqual(await demo.stop('SIGINT'), { code: 0, signal: null });
+    assert.equal(demo.stderr, '');
+    assert.deepEqual(readdirSync(folder.path), []);
+  });
+
+  it('ends at a SIGTERM while it checks, and leaves nothing', async () => {
+    using folder = new TempFolder();
+    await using demo = spawnPostern(['demo'], inFolder(folder));
+    await demo.waitForStdout((line) => line.includes('✓ readiness'));
+    assert.deepEqual(await demo.stop('SIGTERM'), { code: 0, signal: null });
+    assert.ok(!demo.stdout.includes('✓ 20 swaps'));
+    assert.deepEqual(readdirSync(folder.path), []);
+  });
+
+  it('exits at once with 1 at a second signal, and still leaves nothing', async () => {
+    using folder = new TempFolder();
+    await using demo = spawnPostern(['demo'], inFolder(folder));
+    await demo.waitForStdout((line) => line.includes('✓ readiness'));
+    demo.signal('SIGTERM');
+    demo.signal('SIGINT');
+    assert.deepEqual(await demo.exit(), { code: 1, signal: null });
+    assert.deepEqual(readdirSync(folder.path), []);
+  });
+});
+
+interface DemoJson {
+  readonly ok: boolean;
+  readonly checks: readonly {
+    readonly name: string;
+    readonly expected: string;
+    readonly got: string;
+    readonly ok: boolean;
+  }[];
+}
+
+/** Runs each command as it stands, in a shell as a user would, in the order in which they are printed. */
+async function tryCommands(demo: PosternProcess): Promise<void> {
+  const commands = demo.stdoutLines
+    .filter((line) => /^ {2}(?:curl|sed) /.test(line))
+    .map((line) => line.trim());
+  const [mutual, foreign, plain, permissive, readiness, metrics, certs, dump] = commands;
+  assert.equal(commands.length, 8);
+  assert.ok((await shell(mutual!)).stdout.includes(`URI=${CLIENT}`));
+  const before = demo.stdoutLines.length;
+  // 52: empty answer, 56: reset.
+  for (const refused of [foreign!, plain!]) {
+    const { code, stdout } = await shell(refused);
+    assert.ok(code === 52 || code === 56, `${refused}: exit ${code}`);
+    assert.equal(stdout, '');
+  }
+  await demo.waitForStdout((line) => line.includes('tls_untrusted_certificate: '), 'the reason', before);
+  await demo.waitForStdout((line) => line.includes('no_filter_chain_match: '), 'the reason', before);
+  assert.equal((await shell(readiness!)).stdout, 'LIVE\n');
+  assert.match((await shell(metrics!)).stdout, /^# TYPE /m);
+  assert.ok((await shell(certs!)).stdout.includes('spiffe://cluster.local/ns/foo/sa/httpbin'));
+  const dumped = await shell(dump!);
+  assert.match(dumped.stdout, /"STRICT"/);
+  assert.doesNotMatch(dumped.stdout, /PRIVATE KEY/);
+  await shell(permissive!);
+  await demo.waitForStdout((line) => line.includes('reloaded: '), 'the reload', before);
+  const answered = await shell(plain!);
+  assert.equal(answered.code, 0);
+  assert.ok(!answered.stdout.includes('x-forwarded-client-cert'));
+  assert.equal(path.isAbsolute(/ '?(\/[^ ']*)/.exec(permissive!)?.[1] ?? ''), true);
+}
+
+async function shell(command: string): Promise<{ readonly code: number; readonly stdout: string }> {
+  const quiet = command.replace(/^curl /, 'curl --silent --max-time 10 --noproxy "*" ');
+  try {
+    const { stdout } = await promisify(execFile)('sh', ['-c', quiet], { timeout: 15_000 });
+    return { code: 0, stdout };
+  } catch (thrown) {
+    const failed = thrown as { readonly code: number; readonly stdout: string };
+    return { code: failed.code, stdout: failed.stdout };
+  }
+}
