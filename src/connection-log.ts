@@ -48,10 +48,12 @@ export class ConnectionLog {
     };
     const log = this.#loggers.get('intercept');
     const message = `Connection refused: ${ERROR_CODES[refused.code].meaning}`;
-    // A TCP health probe says nothing and goes: no event for an operator.
-    if (refused.code === 'closed_while_sniffing') log.debug(refused.code, fields, message);
+    // A TCP health probe says nothing and goes, and a drain takes nothing from who said nothing: no events for
+    // an operator.
+    const left = refused.code === 'closed_while_sniffing' || refused.code === 'draining';
+    if (left) log.debug(refused.code, fields, message);
     else log.info(refused.code, fields, message);
-    if (refused.receivedBytes > 0 || refused.code !== 'closed_while_sniffing') {
+    if (refused.receivedBytes > 0 || !left) {
       this.#writeEntry(refused.code, refused.remote, refused.destination, '');
     }
   }
