@@ -131,8 +131,9 @@ export class FlowMesh implements Disposable {
   inProcess(
     filters: readonly Filter[] = [],
     settings: Readonly<Record<string, string>> = {},
+    configFile: string = this.configFile,
   ): Promise<InProcess> {
-    return InProcess.start(this.configFile, filters, settings);
+    return InProcess.start(configFile, filters, settings);
   }
 
   /** TLS options of a client; null: without a certificate. */
