@@ -15,6 +15,7 @@ import { CONFIG_KEYS, environmentName } from '../src/config/config-keys.ts';
 import { validatePaths } from '../src/config/validate-paths.ts';
 import { loadPosternConfig } from '../src/config/postern-config.ts';
 import { ERROR_CODES } from '../src/core/errors.ts';
+import * as library from '../src/index.ts';
 import { loadMesh } from '../src/load-mesh.ts';
 import { findOperator } from '../src/observe/access-log-operators.ts';
 import { allTables, markedPart, parseTable, renderTable, replaceMarkedPart } from './support/doc-tables.ts';
@@ -153,6 +154,13 @@ describe('README', () => {
     );
     assert.ok(known.length > 20);
     assert.deepEqual(listed.toSorted(), known.toSorted());
+  });
+
+  it('lists what the library exports, and no more', () => {
+    const listed = [...(markedPart(readme, 'exports') ?? '').matchAll(/`(\w+)`/g)].map(
+      ([, name = '']) => name,
+    );
+    assert.deepEqual(listed.toSorted(), Object.keys(library).toSorted());
   });
 
   it('leaves a place for the figures of the bench', () => {
