@@ -7,7 +7,13 @@ const WRITTEN_BY_RUNS = ['bench/results', 'certs-dev/out'];
 /** Read by tests and the bench, not by the program; and the prefix itself. */
 const OTHER_VARIABLES = new Set(['POSTERN_', 'POSTERN_ENVOY']);
 /** Names of other programs and files that look like one of ours. */
-const FOREIGN_NAMES = new Set(['normalize_path', 'x_forwarded_client_cert', 'only_sleep_writes', 's_client']);
+const FOREIGN_NAMES = new Set([
+  'normalize_path',
+  'x_forwarded_client_cert',
+  'only_sleep_writes',
+  's_client',
+  'node_modules',
+]);
 
 /** Paths from the root that a document names in back quotes or links to. */
 export function danglingPaths(text: string, folder: string, exists: (file: string) => boolean): string[] {
