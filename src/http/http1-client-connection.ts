@@ -75,7 +75,6 @@ export class Http1ClientConnection implements MessageOwner {
     this.#reader = new MessageReader('response', limits, this);
     this.#writer = new TurnWriter(socket, () => this.#guard(() => this.#current?.sink.onUpstreamWritable()));
     this.#deadline = new Deadline(() => this.#guard(() => this.#onDue()));
-    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     socket.on('end', () => this.#guard(() => this.#onEnd()));
     socket.on('error', (error: Error) => this.#guard(() => this.#lost(error.message)));
     socket.on('close', () => this.#guard(() => this.#lost('the upstream closed the connection')));
@@ -117,8 +116,9 @@ export class Http1ClientConnection implements MessageOwner {
 
   // --- the answer
 
-  #onData(chunk: Buffer): void {
-    this.bytesRead += chunk.length;
+  /** Bytes of the upstream; `view` is valid only during the call, so that what goes on is a copy. */
+  receive(view: Buffer): void {
+    this.bytesRead += view.length;
     if (this.#gone) return;
     const exchange = this.#current;
     if (exchange === null) {
@@ -128,7 +128,7 @@ export class Http1ClientConnection implements MessageOwner {
     }
     exchange.answered = true;
     try {
-      this.#reader.push(chunk);
+      this.#reader.push(Buffer.from(view));
       if (this.#reader.paused) this.#socket.pause();
     } catch (thrown) {
       this.#bug(thrown);

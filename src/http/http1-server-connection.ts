@@ -174,13 +174,14 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
   #onBrokenOff(exchange: Http1ServerExchange | null, detail: string): void {
     this.#reading = null;
     if (exchange !== null && this.#queue.at(-1) === exchange) {
-      if (exchange.started) {
-        this.#onGone(detail);
-        this.destroy();
-        return;
-      }
       this.#queue.pop();
+      if (exchange.started) {
+        exchange.answered = true;
+        exchange.sink?.onReset({ code: 'downstream_reset', detail });
+        if (exchange.headSent && exchange.framing === 'until-close') this.#raw.resetAndDestroy();
+      }
     }
+    // What was answered before may not be flushed yet.
     if (this.#queue.length === 0) this.#close();
   }
 
