@@ -37,7 +37,7 @@ export function untrustedCertificate(verdict: string, leaf: X509Certificate, tru
       return {
         code: 'tls_not_an_svid',
         reason: 'wrong_purpose',
-        hint: 'the extendedKeyUsage of the client certificate or of one above it does not allow clientAuth: issue it with serverAuth and clientAuth',
+        hint: 'the keyUsage or extendedKeyUsage of the client certificate, or of one above it, does not allow a TLS client: issue it with digitalSignature, serverAuth and clientAuth',
       };
     case 'CERT_SIGNATURE_FAILURE':
       return untrusted(
