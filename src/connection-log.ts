@@ -79,6 +79,22 @@ export class ConnectionLog {
     accepted.socket.destroy();
   }
 
+  /** No Service names the port, so that what it carries decides: HTTP rules apply to none of it. */
+  carriedAsTcp(accepted: AcceptedConnection, chain: string): void {
+    const { connection, sniffed } = accepted;
+    this.#loggers.get('intercept').info(
+      'carried_as_tcp',
+      {
+        ...who(connection),
+        chain,
+        sniffed: sniffed.kind,
+        ...(sniffed.kind === 'tls' ? { sni: sniffed.sni, alpn: sniffed.alpn } : {}),
+        hint: `if port ${connection.destination.port} speaks HTTP, name it http in a Service and HTTP rules apply`,
+      },
+      'Connection carried as TCP: no Service names the port and nothing says it is HTTP',
+    );
+  }
+
   /** The socket is gone already. */
   handshakeFailed(accepted: AcceptedConnection, failure: HandshakeFailure): void {
     this.#counters.addRefused(failure.code);

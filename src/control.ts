@@ -8,12 +8,13 @@
  *
  * Bad configuration never replaces good: a reload with any error changes nothing and is told.
  */
-import { MeshError, messageOf } from './core/errors.ts';
+import { formatAddress } from './core/address.ts';
+import { messageOf, whyOf } from './core/errors.ts';
 import { detach } from './core/detach.ts';
 import type { SecretMaterial, SecretSource } from './core/secret.ts';
 import { createAdminEndpoints, createMetricsEndpoints, createReadinessEndpoints } from './admin-endpoints.ts';
 import type { AdminSources } from './admin-endpoints.ts';
-import type { ListenAddress, PosternConfig } from './config/postern-config.ts';
+import type { PosternConfig } from './config/postern-config.ts';
 import { watchConfig } from './config/watch-config.ts';
 import type { ConfigWatcher } from './config/watch-config.ts';
 import type { Filter } from './http/filter.ts';
@@ -78,7 +79,7 @@ export class Control implements AdminSources {
   #expiryTimer: NodeJS.Timeout | null = null;
   #lastReportId = 0;
   #lastVersions = { version: 0, trustVersion: 0 };
-  #reloading: Promise<void> = Promise.resolve();
+  #reloading: Promise<unknown> = Promise.resolve();
   #applying = Promise.withResolvers<void>();
   #listening = Promise.withResolvers<{ readonly intercept: number; readonly inbound: number | null }>();
   #drained = Promise.withResolvers<void>();
@@ -104,8 +105,11 @@ export class Control implements AdminSources {
 
   /** Starts everything; rejects with `StartError`, and then nothing is left open. */
   async start(): Promise<OpenPorts> {
+    const started = this.#start();
+    // A change that comes while starting is taken up afterwards.
+    this.#reloading = Promise.allSettled([started]);
     try {
-      return await this.#start();
+      return await started;
     } catch (thrown) {
       await this.close();
       throw thrown instanceof StartError ? thrown : new StartError([`postern: ${whyOf(thrown)}`]);
@@ -113,23 +117,20 @@ export class Control implements AdminSources {
   }
 
   async #start(): Promise<OpenPorts> {
-    const { config } = this;
-    const loaded = loadMesh(config, 1);
+    const paths = this.config.config.map(({ path }) => path);
+    this.#watcher = watchConfig(paths, () => this.reload());
+    const loaded = loadMesh(this.config, 1);
     if (loaded.snapshot === null) throw new StartError(loaded.findings.filter(isError).map(formatFinding));
     this.#tellFindings(loaded);
     const { first, source } = await this.#openSecrets(loaded.snapshot.trustDomains);
     this.#secrets = source;
     await this.#apply(loaded.snapshot, first);
     this.#noteSecret(first);
-    const admin = await this.#serve(config.admin, createAdminEndpoints(this), 'admin');
-    const readiness = await this.#serve(config.readiness, createReadinessEndpoints(this), 'open');
-    const metrics = await this.#serve(config.metrics, createMetricsEndpoints(this), 'open');
+    const admin = await this.#serve('admin', createAdminEndpoints(this));
+    const readiness = await this.#serve('readiness', createReadinessEndpoints(this));
+    const metrics = await this.#serve('metrics', createMetricsEndpoints(this));
     this.#send({ kind: 'listen', reservedPorts: [admin, readiness, metrics] });
     const { inbound, intercept } = await this.#listening.promise;
-    this.#watcher = watchConfig(
-      config.config.map(({ path }) => path),
-      () => this.reload(),
-    );
     this.#expiryTimer = setInterval(() => this.#checkExpiry(), EXPIRY_CHECK_INTERVAL_MS);
     this.counters.startedAtMs = Date.now();
     this.readiness.clear('not_started');
@@ -354,10 +355,19 @@ export class Control implements AdminSources {
 
   // --- servers and the end
 
-  async #serve(address: ListenAddress, endpoints: EndpointTable, access: 'admin' | 'open'): Promise<number> {
-    const server = await openAdminServer({ ...address, endpoints, access, log: this.loggers.get('admin') });
-    this.#servers.push(server);
-    return server.address().port;
+  async #serve(setting: 'admin' | 'readiness' | 'metrics', endpoints: EndpointTable): Promise<number> {
+    const address = this.config[setting];
+    const access = setting === 'admin' ? 'admin' : 'open';
+    try {
+      const server = await openAdminServer({ ...address, endpoints, access, log: this.loggers.get('admin') });
+      this.#servers.push(server);
+      return server.address().port;
+    } catch (thrown) {
+      const where = formatAddress({ ip: address.bind, port: address.port });
+      throw new StartError([
+        `postern: Cannot listen on "${where}": ${messageOf(thrown)}; free the port or set ${setting}.port`,
+      ]);
+    }
   }
 
   /** Ends what is under way in good order, then everything. */
@@ -387,8 +397,4 @@ function isError(finding: Finding): boolean {
 
 function sameButGeneration(a: Snapshot, b: Snapshot): boolean {
   return JSON.stringify({ ...a, generation: 0 }) === JSON.stringify({ ...b, generation: 0 });
-}
-
-function whyOf(thrown: unknown): string {
-  return thrown instanceof MeshError && thrown.detail !== '' ? thrown.detail : messageOf(thrown);
 }

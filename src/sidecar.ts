@@ -10,7 +10,7 @@ import type { TLSSocket } from 'node:tls';
 import { ConnectionLog } from './connection-log.ts';
 import { detach } from './core/detach.ts';
 import { makeReport } from './data-report.ts';
-import { MeshError, messageOf } from './core/errors.ts';
+import { messageOf, whyOf } from './core/errors.ts';
 import type { ErrorCodeName } from './core/errors.ts';
 import type { SecretMaterial } from './core/secret.ts';
 import type { FilterChain } from './http/filter-chain.ts';
@@ -71,11 +71,7 @@ export class Sidecar {
     this.#listenerCounters = this.counters.listener(`${options.bind}_${options.port}`);
     this.#log = new ConnectionLog(options.loggers, this.#listenerCounters, () => this.#accessLog);
     this.#filters = this.#makeFilters('BASE');
-    this.#tls = createInboundTls({
-      counters: this.#listenerCounters,
-      nowMs: Date.now,
-      onBug: this.#onBug,
-    });
+    this.#tls = createInboundTls({ counters: this.#listenerCounters, nowMs: Date.now, onBug: this.#onBug });
     this.#identity = new IdentityInForce(this.#tls);
     const dialer = new TcpDialer(() => this.#snapshot!.limits.connectTimeoutMs);
     const shared = { dialer, counters: this.counters, onBug: this.#onBug };
@@ -237,6 +233,7 @@ export class Sidecar {
     }
     connection.policyGeneration = this.#snapshot!.generation;
     connection.chain = chainText(plan, choice);
+    if (choice.kind === 'tcp' && plan.protocol === 'auto') this.#log.carriedAsTcp(accepted, connection.chain);
     if (choice.tls === 'terminate' && accepted.sniffed.kind === 'tls') {
       this.#handshake(accepted, route, plan, choice, accepted.sniffed);
       return;
@@ -395,8 +392,4 @@ function chainText(plan: PortPlan, choice: ChosenChain): string {
   const tls =
     choice.tls === 'terminate' ? 'mTLS' : choice.tls === 'passthrough' ? 'TLS untouched' : 'plaintext';
   return `${choice.kind} ${tls} under ${plan.mode} (${plan.modeFrom})`;
-}
-
-function whyOf(thrown: unknown): string {
-  return thrown instanceof MeshError && thrown.detail !== '' ? thrown.detail : messageOf(thrown);
 }

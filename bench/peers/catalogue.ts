@@ -6,6 +6,7 @@ import { accessSync, closeSync, constants, existsSync, mkdirSync, openSync, read
 import { createRequire } from 'node:module';
 import { delimiter, join } from 'node:path';
 import { SERVER_URI } from '../certificates.ts';
+import { buildPostern } from './build-postern.ts';
 import type { Command } from '../measure/child.ts';
 import type { AppProtocol, Installed, Peer } from './peer.ts';
 import { writeSettings } from './template.ts';
@@ -86,8 +87,7 @@ const postern: Peer = {
   accessLog: true,
   ready: 'line',
   find(): Installed | null {
-    const main = join(ROOT, 'src', 'main.ts');
-    if (!existsSync(main)) return null;
+    const main = buildPostern(ROOT);
     const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
     return {
       version,

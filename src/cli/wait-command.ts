@@ -33,7 +33,7 @@ export const waitCommand: Command = {
     const endsAt = monotonicMs() + timeoutMs;
     let reason = 'nothing answered';
     do {
-      const left = Math.max(1, Math.min(QUESTION_TIMEOUT_MS, endsAt - monotonicMs()));
+      const left = Math.ceil(Math.max(1, Math.min(QUESTION_TIMEOUT_MS, endsAt - monotonicMs())));
       try {
         const answer = await request(url, {
           headersTimeout: left,

@@ -13,10 +13,15 @@ export interface DialTarget {
  * Exactly one callback runs, never in the caller's turn.
  */
 export interface Dialer {
+  /**
+   * With `onBytes` what arrives is read into a buffer that all connections share and given there, never as
+   * `data` events: the view holds only during the call.
+   */
   dial(
     target: DialTarget,
     onConnected: (socket: Socket) => void,
     onFailed: (error: Error) => void,
+    onBytes?: (view: Buffer) => void,
   ): DialAttempt;
 }
 

@@ -173,3 +173,8 @@ export class MeshError extends Error {
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
+
+/** What a log or the command line is told of a failure: its detail, where it has one. */
+export function whyOf(thrown: unknown): string {
+  return thrown instanceof MeshError && thrown.detail !== '' ? thrown.detail : messageOf(thrown);
+}

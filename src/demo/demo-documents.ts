@@ -4,10 +4,10 @@ import type { DemoApp } from './demo-app.ts';
 
 export const TRUST_DOMAIN = 'cluster.local';
 export const NAMESPACE = 'foo';
-export const SERVER_ID = `spiffe://${TRUST_DOMAIN}/ns/${NAMESPACE}/sa/httpbin`;
-export const CLIENT_ID = `spiffe://${TRUST_DOMAIN}/ns/${NAMESPACE}/sa/sleep`;
+export const SERVER_ID: string = `spiffe://${TRUST_DOMAIN}/ns/${NAMESPACE}/sa/httpbin`;
+export const CLIENT_ID: string = `spiffe://${TRUST_DOMAIN}/ns/${NAMESPACE}/sa/sleep`;
 /** What a client of the mesh says in its ClientHello. */
-export const SERVER_NAME = `httpbin.${NAMESPACE}.svc.cluster.local`;
+export const SERVER_NAME: string = `httpbin.${NAMESPACE}.svc.cluster.local`;
 
 export type DemoMode = 'PERMISSIVE' | 'STRICT';
 

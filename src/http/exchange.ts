@@ -77,6 +77,8 @@ export interface ServerExchange {
   sendHead(head: ResponseHead, endStream: boolean): boolean;
   sendData(chunk: Buffer): boolean;
   sendEnd(trailers: Fields | null): void;
+  /** The connection takes no other exchange after this one: what came on it cannot be trusted. */
+  closeAfter(): void;
   /** Cuts the exchange: RST_STREAM, or the connection's end in HTTP/1.1. */
   reset(reason: ResetReason): void;
 }

@@ -90,6 +90,9 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
   #onVerdict(verdict: Verdict): void {
     if (this.#done) return;
     if (verdict.kind === 'deny') {
+      // As for what the codec refuses: a malformed request is the last of its connection.
+      if (verdict.status === 400 && ERROR_CODES[verdict.code].source === 'downstream')
+        this.#exchange.closeAfter();
       this.#answerLocally(denyResponse(verdict, this.head.fields), '-', verdict.details, verdict, null);
       return;
     }
@@ -330,9 +333,8 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
     }
     entry.durationMs = Date.now() - entry.startTimeMs;
     entry.method = head.method;
-    entry.originalPath = this.originalPath;
-    entry.path = head.path;
-    entry.protocol = `HTTP/${head.version}`;
+    // As in Envoy: normalisation leaves no x-envoy-original-path, so that the log has the path that was judged.
+    entry.originalPath = head.path;
     entry.authority = head.authority;
     entry.requestFields = head.fields;
     entry.requestId = this.requestId;

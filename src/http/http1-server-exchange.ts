@@ -147,6 +147,10 @@ export class Http1ServerExchange implements ServerExchange {
     this.#carrier.onAnswered(this);
   }
 
+  closeAfter(): void {
+    this.head.lastOnConnection = true;
+  }
+
   reset(reason: ResetReason): void {
     this.#carrier.cut(this, reason);
   }

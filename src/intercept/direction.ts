@@ -115,6 +115,6 @@ function decideToOwnPort(dialled: Address, settings: DirectionSettings): Directi
     code: 'not_redirected',
     destination: dialled,
     detail: `the connection was made to ${formatAddress(dialled)} itself`,
-    hint: 'set intercept.direct to the app HOST:PORT, or redirect connections here with `postern intercept apply`',
+    hint: 'set intercept.direct to the app HOST:PORT, or redirect connections to this port with iptables',
   };
 }

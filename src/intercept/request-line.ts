@@ -8,13 +8,15 @@
 export const MAX_FIRST_LINE_BYTES = 16_384;
 
 /** The registered methods that servers know (IANA registry, and those of caches and media servers). */
-export const KNOWN_METHODS: ReadonlySet<string> = new Set(
+const KNOWN_METHODS: ReadonlySet<string> = new Set(
   (
     'GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH QUERY ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY LABEL LINK LOCK ' +
     'MERGE MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE M-SEARCH NOTIFY ORDERPATCH PROPFIND PROPPATCH PURGE ' +
     'REBIND REPORT SEARCH SOURCE SUBSCRIBE UNBIND UNCHECKOUT UNLINK UNLOCK UNSUBSCRIBE UPDATE UPDATEREDIRECTREF VERSION-CONTROL'
   ).split(' '),
 );
+
+const LONGEST_KNOWN_METHOD: number = Math.max(...[...KNOWN_METHODS].map((method) => method.length));
 
 const TAB = 0x09;
 const LF = 0x0a;
@@ -63,10 +65,7 @@ function sniffWithin(bytes: Buffer): 'http1' | 'opaque' | 'more' {
   return length - at < 5 && startsLike(bytes, at, 'http/'.slice(0, length - at), length) ? 'more' : 'opaque';
 }
 
-/**
- * Any token that begins with a capital may be a method. In other letters only the known ones may, so that a
- * text protocol that speaks first in lower case is not kept waiting for a line end.
- */
+/** Any token may be a method: a server behind us may take what is not registered, and a forged field with it. */
 function sniffMethod(
   bytes: Buffer,
   start: number,
@@ -74,22 +73,10 @@ function sniffMethod(
   unfinished: boolean,
 ): 'known' | 'unknown' | 'opaque' | 'more' {
   if (end === start) return 'opaque';
-  if (!unfinished && bytes[end] !== SPACE && bytes[end] !== TAB) return 'opaque';
-  const first = bytes[start]!;
-  const capital = first >= 0x41 && first <= 0x5a;
-  if (unfinished && capital) return 'more';
-  if (!capital && !(first >= 0x61 && first <= 0x7a)) return 'opaque';
-  const longestKnown = 17;
-  if (end - start > longestKnown) return capital ? 'unknown' : 'opaque';
-  const method = bytes.toString('latin1', start, end).toUpperCase();
-  if (!unfinished) {
-    if (KNOWN_METHODS.has(method)) return 'known';
-    return capital ? 'unknown' : 'opaque';
-  }
-  for (const known of KNOWN_METHODS) {
-    if (known.startsWith(method)) return 'more';
-  }
-  return 'opaque';
+  if (unfinished) return 'more';
+  if (bytes[end] !== SPACE && bytes[end] !== TAB) return 'opaque';
+  if (end - start > LONGEST_KNOWN_METHOD) return 'unknown';
+  return KNOWN_METHODS.has(bytes.toString('latin1', start, end).toUpperCase()) ? 'known' : 'unknown';
 }
 
 function skipBlanks(bytes: Buffer, start: number): number {

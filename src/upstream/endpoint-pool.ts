@@ -112,6 +112,8 @@ export class EndpointPool implements ExchangeOpener, ClientConnectionOwner {
 /** An exchange that waits for its connection. */
 class PendingOpen implements PendingExchange {
   readonly #attempt: DialAttempt;
+  /** Receives what is read for as long as the connection lives. */
+  #connection: Http1ClientConnection | null = null;
   #abort: (() => void) | null = null;
 
   constructor(pool: EndpointPool, options: EndpointPoolOptions, sink: UpstreamSink) {
@@ -120,6 +122,7 @@ class PendingOpen implements PendingExchange {
       target,
       (socket) => {
         const connection = pool.adopt(socket);
+        this.#connection = connection;
         const exchange = connection.open(sink);
         this.#abort = () => exchange.abort();
         // This runs in the dialler's turn, where nobody else would catch.
@@ -136,6 +139,7 @@ class PendingOpen implements PendingExchange {
         const detail = error instanceof MeshError ? error.detail : error.message;
         sink.onFailed({ code, detail, reused: false, sent: false, answered: false });
       },
+      (view) => this.#connection?.receive(view),
     );
   }
 

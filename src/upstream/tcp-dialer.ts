@@ -1,8 +1,21 @@
 /** Dials plain TCP with a deadline. The one place where the data path opens a connection. */
 import { connect } from 'node:net';
-import type { Socket } from 'node:net';
+import type { OnReadOpts, Socket } from 'node:net';
 import type { DialAttempt, Dialer, DialTarget } from '../core/dialer.ts';
 import { MeshError } from '../core/errors.ts';
+
+/** Read into by every connection with `onBytes`: the bytes are used or copied before the next read. */
+const SHARED_READ_BUFFER: Buffer = Buffer.allocUnsafeSlow(65_536);
+
+function readInto(onBytes: (view: Buffer) => void): OnReadOpts {
+  return {
+    buffer: SHARED_READ_BUFFER,
+    callback(length: number): boolean {
+      onBytes(SHARED_READ_BUFFER.subarray(0, length));
+      return true;
+    },
+  };
+}
 
 export class TcpDialer implements Dialer {
   readonly #connectTimeoutMs: () => number;
@@ -17,9 +30,11 @@ export class TcpDialer implements Dialer {
     target: DialTarget,
     onConnected: (socket: Socket) => void,
     onFailed: (error: Error) => void,
+    onBytes?: (view: Buffer) => void,
   ): DialAttempt {
     const timeoutMs = this.#connectTimeoutMs();
-    const socket = connect({ host: target.host, port: target.port, noDelay: true, allowHalfOpen: true });
+    const options = { host: target.host, port: target.port, noDelay: true, allowHalfOpen: true };
+    const socket = connect(onBytes === undefined ? options : { ...options, onread: readInto(onBytes) });
     const finish = (): void => {
       clearTimeout(timer);
       socket.off('connect', connected);

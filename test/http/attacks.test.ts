@@ -413,8 +413,7 @@ describe('requests that two readers could read differently', () => {
     using client = await proxy.connect();
     await client.request(`GET /a"b?\\n HTTP/1.1\r\nHost: h\r\nUser-Agent: a"\\\xff\r\n\r\n`);
     const entry = await proxy.entry();
-    assert.equal(entry.originalPath, '/a"b?\\n');
-    assert.equal(entry.path, '/a%22b?\\n');
+    assert.equal(entry.originalPath, '/a%22b?\\n');
     assert.equal(entry.userAgent, 'a"\\\xff');
   });
 
@@ -426,13 +425,15 @@ describe('requests that two readers could read differently', () => {
     assert.match(seen, /^GET \/private\/x\?q=\/\.\.\/ HTTP\/1\.1\r\n/);
   });
 
-  it('a path that cannot be normalised is 400 and the connection goes on', async () => {
+  it('a path that cannot be normalised is 400 and ends the connection', async () => {
     await using upstream = await startRecordingUpstream();
     await using proxy = await startProxy({ upstreamPort: upstream.port });
     using client = await proxy.connect();
-    assert.equal((await client.request(request('/a%00b'))).status, 400);
-    assert.equal((await client.request(request('/ok'))).status, 200);
-    assert.equal(upstream.requests.length, 1);
+    const answer = await client.request(request('/a%00b'));
+    assert.equal(answer.status, 400);
+    assert.equal(answer.header('connection'), 'close');
+    await client.readToEnd();
+    assert.equal(upstream.requests.length, 0);
     assert.equal(proxy.entries[0]!.responseCodeDetails, 'path_normalization_failed');
   });
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { METHODS } from 'node:http';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
-import { KNOWN_METHODS, MAX_FIRST_LINE_BYTES } from '../../src/intercept/request-line.ts';
+import { MAX_FIRST_LINE_BYTES } from '../../src/intercept/request-line.ts';
 import { MAX_SNIFF_BYTES, sniff } from '../../src/intercept/sniff.ts';
 import { RECORDED, hello, serverName } from './client-hello-writer.ts';
 
@@ -64,12 +64,16 @@ describe('sniff', () => {
     ['OPTIONS rtsp://a.example/x RTSP/1.0\r\n', 'opaque'],
     ['INVITE sip:bob@a.example SIP/2.0\r\n', 'opaque'],
     ['ISA*00*          *00*          *ZZ*', 'opaque'],
-    ['hello', 'opaque'],
+    ['hello', 'more'],
+    ['hello\r\n', 'opaque'],
+    ['admin / HTTP/1.1\r\n', 'http1'],
+    ['set key 0 0 1\r\n', 'opaque'],
     ['HELLO\n', 'opaque'],
     ['GET\n', 'opaque'],
     ['GET x\r\n', 'opaque'],
     ['GET: x', 'opaque'],
-    ['get-something', 'opaque'],
+    ['get-something', 'more'],
+    ['get-something\r\n', 'opaque'],
     ['8=FIX.4.2\x01', 'opaque'],
     ['{"a":1}', 'opaque'],
     ['AMQP\0\0\x09\x01', 'opaque'],
@@ -101,10 +105,8 @@ describe('sniff', () => {
   it('waits on a first byte only if TLS or HTTP can begin with it', () => {
     for (let byte = 0; byte < 256; byte++) {
       const character = String.fromCharCode(byte);
-      const begins =
-        byte === 0x16 ||
-        /[A-Z\r\n]/.test(character) ||
-        [...KNOWN_METHODS].some((m) => m.toLowerCase().startsWith(character));
+      // Any token may be a method (RFC 9110 §5.6.2), and empty lines may come before it.
+      const begins = byte === 0x16 || /[!#$%&'*+\-.^_`|~0-9A-Za-z\r\n]/.test(character);
       assert.equal(kindOf(character), begins ? 'more' : 'opaque', `byte ${byte}`);
       assert.equal(kindOf(character, 'tls'), byte === 0x16 ? 'more' : 'opaque', `byte ${byte}, TLS only`);
     }
