@@ -101,8 +101,9 @@ export class Http1ClientConnection implements MessageOwner {
 
   destroy(): void {
     this.#reader.stop();
-    this.#raw.destroy();
+    // TLS before what it stands on: the other way round, in the turn of a handshake's end, Node crashes (26.10).
     this.#socket.destroy();
+    this.#raw.destroy();
     this.#leave();
   }
 

@@ -106,8 +106,9 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
   }
 
   destroy(): void {
-    this.#raw.destroy();
+    // TLS before what it stands on: the other way round, in the turn of a handshake's end, Node crashes (26.10).
     this.#socket.destroy();
+    this.#raw.destroy();
   }
 
   // --- reading

@@ -136,8 +136,9 @@ export class TcpConnection {
     if (this.#done) return;
     this.#attempt?.abort();
     this.#attempt = null;
-    this.#options.end.raw.destroy();
+    // TLS before what it stands on: the other way round, in the turn of a handshake's end, Node crashes (26.10).
     this.#options.end.socket.destroy();
+    this.#options.end.raw.destroy();
     this.#entry.responseFlags = ERROR_CODES[code].flag;
     if (this.#entry.connectionTerminationDetails === '') this.#entry.connectionTerminationDetails = code;
     this.#finish({ bytesReceived: 0, bytesSent: 0, end: 'ended', detail: code });
