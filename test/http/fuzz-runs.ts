@@ -24,6 +24,10 @@ const REMOVED = new Set([
   'upgrade',
 ]);
 
+/** Names that `_` for `-` must not spell. */
+const ALIASED =
+  /^(x-forwarded-(client-cert|for|host|proto)|x-request-id|x-envoy-.*|host|te|expect|cookie|authorization)$/;
+
 /** Methods that llhttp does not know are refused by it and carried by us (RFC 9110 §16.1). */
 const { METHODS } = await import('node:http');
 const KNOWN_METHODS = new Set(METHODS);
@@ -38,13 +42,7 @@ function endToEnd(fields: readonly string[]): string[] {
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i]!;
     if (REMOVED.has(name) || listed.has(name)) continue;
-    if (
-      name.includes('_') &&
-      /^x[-_](forwarded|envoy|request)|^(host|te|expect|cookie|authorization)$/.test(
-        name.replaceAll('_', '-'),
-      )
-    )
-      continue;
+    if (name.includes('_') && ALIASED.test(name.replaceAll('_', '-'))) continue;
     kept.push(name, fields[i + 1]!);
   }
   return kept;

@@ -1,9 +1,10 @@
-/** The comparison with llhttp for as long as it is given: POSTERN_LONG_SECONDS, default 120. POSTERN_FUZZ_SEED repeats a run. */
+/** The comparison with llhttp for as long as it is given: two minutes, or its share of a slice. POSTERN_FUZZ_SEED repeats a run. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { fuzzMutated, fuzzValid } from '../http/fuzz-runs.ts';
+import { longSeconds } from '../support/long-seconds.ts';
 
-const SECONDS = Number(process.env['POSTERN_LONG_SECONDS'] ?? '120');
+const SECONDS = longSeconds(120);
 const SEED = Number(process.env['POSTERN_FUZZ_SEED'] ?? Date.now() % 1_000_000_000);
 
 describe(`the codec against llhttp, seed ${SEED}`, () => {
