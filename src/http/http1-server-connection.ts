@@ -23,6 +23,7 @@ import type { ExchangeCarrier } from './http1-server-exchange.ts';
 import { MessageReader, STOP_READING } from './message-reader.ts';
 import type { MessageOwner } from './message-reader.ts';
 import { PhaseDeadline } from './phase-deadline.ts';
+import type { PhaseOwner } from './phase-deadline.ts';
 import { Http1RequestHead, RequestHeadBuilder } from './request-head.ts';
 import { errorResponse } from './respond-error.ts';
 import { TurnWriter } from './turn-writer.ts';
@@ -39,15 +40,15 @@ export interface ServerConnectionOptions {
 /** Bytes that are read and dropped before a close; the rest stays with the client. */
 const LINGER_BYTES = 1_048_576;
 
-export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
+export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, PhaseOwner {
   /** Bytes read so far. */
   bytesRead = 0;
   readonly #socket: Socket;
   /** What carries the socket: itself, or the TCP socket under TLS, which alone can send RST. */
   readonly #raw: Socket;
   readonly #limits: Limits;
+  readonly #options: ServerConnectionOptions;
   readonly #handler: ServerHandler;
-  readonly #onBug: (thrown: unknown) => void;
   readonly #reader: MessageReader;
   readonly #writer: TurnWriter;
   readonly #heads: RequestHeadBuilder;
@@ -62,8 +63,6 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
   #closing = false;
   #peerEnded = false;
   #lingered = 0;
-  /** What was written when the current wait was last looked at. */
-  #writtenMark = 0;
   #closed = false;
 
   constructor(socket: Socket, raw: Socket, options: ServerConnectionOptions, handler: ServerHandler) {
@@ -71,11 +70,11 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
     this.#raw = raw;
     this.#limits = options.limits;
     this.#handler = handler;
-    this.#onBug = options.onBug;
+    this.#options = options;
     this.#reader = new MessageReader('request', options.limits, this);
     this.#writer = new TurnWriter(socket, () => this.#guard(() => this.#onUnblocked()));
     this.#heads = new RequestHeadBuilder(options.protectedNames);
-    this.#deadline = new PhaseDeadline(options.limits, () => this.#guard(() => this.#onDue()));
+    this.#deadline = new PhaseDeadline(options.limits, this);
   }
 
   get bytesWritten(): number {
@@ -125,7 +124,7 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
       if (this.#reader.paused) this.#socket.pause();
       this.#setPhase();
     } catch (thrown) {
-      this.#bug(thrown);
+      this.onBug(thrown);
     }
   }
 
@@ -240,7 +239,7 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
     try {
       this.#handler.onExchange(exchange);
     } catch (thrown) {
-      this.#bug(thrown);
+      this.onBug(thrown);
     }
   }
 
@@ -368,7 +367,7 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
       }
       this.#handler.onClosed();
     } catch (thrown) {
-      this.#onBug(thrown);
+      this.#options.onBug(thrown);
     }
     this.#socket.destroy();
   }
@@ -393,55 +392,18 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
     else deadline.enter('idle');
   }
 
-  #onDue(): void {
-    switch (this.#deadline.phase) {
-      case 'head':
-        this.#refuse({
-          code: 'head_timeout',
-          detail: `no whole head in ${this.#limits.headTimeoutMs} ms`,
-          method: '',
-          rawTarget: '',
-        });
-        return;
-      case 'body': {
-        const exchange = this.#reading;
-        if (exchange === null) this.destroy();
-        else if (!this.#answerMoved()) this.#failBody(exchange, this.#stalled('of the body came'));
-        return;
-      }
-      case 'reader':
-        this.#dropSlowReader();
-        return;
-      case 'idle':
-        this.#close();
-        return;
-      case 'waiting':
-        if (!this.#answerMoved()) this.destroy();
-        return;
-      case 'flush':
-      case 'linger':
-      case 'none':
-        this.destroy();
-        return;
-      default:
-        this.#deadline.phase satisfies never;
-    }
+  onHeadTimeout(): void {
+    const detail = `no whole head in ${this.#limits.headTimeoutMs} ms`;
+    this.#refuse({ code: 'head_timeout', detail, method: '', rawTarget: '' });
   }
 
-  /** An answer that is being sent counts as movement: the wait begins again. */
-  #answerMoved(): boolean {
-    const written = this.#writer.bytesWritten;
-    if (written === this.#writtenMark) return false;
-    this.#writtenMark = written;
-    this.#deadline.restart();
-    return true;
+  onBodyStalled(): void {
+    if (this.#reading === null) this.destroy();
+    else this.#failBody(this.#reading, this.#stalled('of the body came'));
   }
 
-  #stalled(what: string): ResetReason {
-    return { code: 'body_stalled', detail: `no byte ${what} in ${this.#limits.bodyStallTimeoutMs} ms` };
-  }
-
-  #dropSlowReader(): void {
+  /** The client does not take its answer: there is nothing left to tell it. */
+  onReaderStalled(): void {
     const current = this.#queue[0];
     this.#queue.length = 0;
     if (current?.started === true) {
@@ -451,16 +413,28 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier {
     this.#raw.resetAndDestroy();
   }
 
+  onIdleTimeout(): void {
+    this.#close();
+  }
+
+  onGivenUp(): void {
+    this.destroy();
+  }
+
+  #stalled(what: string): ResetReason {
+    return { code: 'body_stalled', detail: `no byte ${what} in ${this.#limits.bodyStallTimeoutMs} ms` };
+  }
+
   #guard(run: () => void): void {
     try {
       run();
     } catch (thrown) {
-      this.#bug(thrown);
+      this.onBug(thrown);
     }
   }
 
-  #bug(thrown: unknown): void {
-    this.#onBug(thrown);
+  onBug(thrown: unknown): void {
+    this.#options.onBug(thrown);
     this.destroy();
   }
 }

@@ -19,14 +19,30 @@ export type Phase = 'none' | 'idle' | 'head' | 'body' | 'reader' | 'waiting' | '
 /** After an answer that ends a connection with request bytes still coming, they are read and dropped. */
 const LINGER_MS = 1_000;
 
+/** Whose phases these are: hears which of them took too long. */
+export interface PhaseOwner {
+  readonly bytesWritten: number;
+  onHeadTimeout(): void;
+  onBodyStalled(): void;
+  onReaderStalled(): void;
+  onIdleTimeout(): void;
+  /** Nothing can be said to the client any more. */
+  onGivenUp(): void;
+  onBug(thrown: unknown): void;
+}
+
 export class PhaseDeadline {
   phase: Phase = 'none';
   readonly #limits: Limits;
+  readonly #owner: PhaseOwner;
   readonly #deadline: Deadline;
+  /** What was written when the current wait was last looked at. */
+  #writtenMark = 0;
 
-  constructor(limits: Limits, onDue: () => void) {
+  constructor(limits: Limits, owner: PhaseOwner) {
     this.#limits = limits;
-    this.#deadline = new Deadline(onDue);
+    this.#owner = owner;
+    this.#deadline = new Deadline(() => this.#onDue());
   }
 
   enter(phase: Phase): void {
@@ -48,6 +64,47 @@ export class PhaseDeadline {
   clear(): void {
     this.phase = 'none';
     this.#deadline.clear();
+  }
+
+  #onDue(): void {
+    const owner = this.#owner;
+    try {
+      switch (this.phase) {
+        case 'head':
+          owner.onHeadTimeout();
+          return;
+        case 'body':
+          if (!this.#answerMoved()) owner.onBodyStalled();
+          return;
+        case 'reader':
+          owner.onReaderStalled();
+          return;
+        case 'idle':
+          owner.onIdleTimeout();
+          return;
+        case 'waiting':
+          if (!this.#answerMoved()) owner.onGivenUp();
+          return;
+        case 'flush':
+        case 'linger':
+        case 'none':
+          owner.onGivenUp();
+          return;
+        default:
+          this.phase satisfies never;
+      }
+    } catch (thrown) {
+      owner.onBug(thrown);
+    }
+  }
+
+  /** An answer that is being sent counts as movement: the wait begins again. */
+  #answerMoved(): boolean {
+    const written = this.#owner.bytesWritten;
+    if (written === this.#writtenMark) return false;
+    this.#writtenMark = written;
+    this.restart();
+    return true;
   }
 
   #duration(): number {
