@@ -26,6 +26,8 @@ export function loadCommands(): Promise<Command[]> {
 export async function runCli(args: readonly string[]): Promise<void> {
   process.on('uncaughtException', exitOnBug);
   process.on('unhandledRejection', exitOnBug);
+  // Whoever read our output has left, as `| head` does: nothing is wrong, and nobody is left to tell.
+  process.stdout.on('error', doNothing);
   process.exitCode = await dispatch(args);
 }
 
@@ -95,6 +97,8 @@ export function version(): string {
   const parsed: unknown = JSON.parse(text);
   return typeof parsed === 'object' && parsed !== null && 'version' in parsed ? String(parsed.version) : '0';
 }
+
+function doNothing(): void {}
 
 function exitOnBug(thrown: unknown): void {
   const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);

@@ -23,7 +23,8 @@ export const waitCommand: Command = {
   },
   async run(parsed) {
     const url = textFlag(parsed, 'url') ?? DEFAULT_URL;
-    if (!URL.canParse(url)) throw new UsageError(`Cannot use --url "${url}": give an http URL`);
+    if (!/^https?:$/.test(URL.parse(url)?.protocol ?? ''))
+      throw new UsageError(`Cannot use --url "${url}": give an http URL`);
     const text = textFlag(parsed, 'timeout') ?? '60s';
     const timeoutMs = parseDuration(text);
     if (timeoutMs === null)

@@ -82,8 +82,9 @@ export class FieldReader {
   }
 
   unknown(name: string, known: Iterable<string>, of: string): void {
-    const nearest = nearestName(name, known);
-    const fix = nearest === null ? `remove it; known are ${listed(known)}` : `did you mean "${nearest}"?`;
+    const names = [...known];
+    const nearest = nearestName(name, names);
+    const fix = nearest === null ? `remove it; known are ${listed(names)}` : `did you mean "${nearest}"?`;
     this.report(name, 'unknown_field', `${of} has no field "${shown(name)}"`, fix);
   }
 
@@ -278,8 +279,7 @@ export function offsetOfPath(root: MapNode, path: string): number {
   return offset;
 }
 
-function listed(known: Iterable<string>): string {
-  const names = [...known];
+function listed(names: readonly string[]): string {
   return names.length <= 12
     ? names.join(', ')
     : `${names.slice(0, 12).join(', ')} and ${names.length - 12} more`;
