@@ -14,31 +14,20 @@
 import type { Socket } from 'node:net';
 import type { ErrorCodeName } from '../core/errors.ts';
 import { ERROR_CODES } from '../core/errors.ts';
-import type { Limits } from '../core/limits.ts';
 import type { Refusal, ResetReason, ServerHandler } from './exchange.ts';
 import type { Fields } from './fields.ts';
 import type { HeadScanner } from './head-scanner.ts';
 import { Http1ServerExchange } from './http1-server-exchange.ts';
 import type { ExchangeCarrier } from './http1-server-exchange.ts';
+import { LingeringClose } from './lingering-close.ts';
 import { MessageReader, STOP_READING } from './message-reader.ts';
 import type { MessageOwner } from './message-reader.ts';
 import { PhaseDeadline } from './phase-deadline.ts';
 import type { PhaseOwner } from './phase-deadline.ts';
 import { Http1RequestHead, RequestHeadBuilder } from './request-head.ts';
-import { errorResponse } from './respond-error.ts';
+import { writeError } from './respond-error.ts';
+import type { ServerConnectionOptions } from './server-connection-options.ts';
 import { TurnWriter } from './turn-writer.ts';
-import { writeResponseHead } from './write-head.ts';
-
-export interface ServerConnectionOptions {
-  readonly limits: Limits;
-  /** Lower-case names, besides the built-in ones, that `_` for `-` must not alias. */
-  readonly protectedNames: ReadonlySet<string>;
-  /** An exception in a handler: the connection is destroyed; this counts and logs it. */
-  readonly onBug: (thrown: unknown) => void;
-}
-
-/** Bytes that are read and dropped before a close; the rest stays with the client. */
-const LINGER_BYTES = 1_048_576;
 
 export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, PhaseOwner {
   /** Bytes read so far. */
@@ -46,13 +35,13 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
   readonly #socket: Socket;
   /** What carries the socket: itself, or the TCP socket under TLS, which alone can send RST. */
   readonly #raw: Socket;
-  readonly #limits: Limits;
   readonly #options: ServerConnectionOptions;
   readonly #handler: ServerHandler;
   readonly #reader: MessageReader;
   readonly #writer: TurnWriter;
   readonly #heads: RequestHeadBuilder;
   readonly #deadline: PhaseDeadline;
+  readonly #ending: LingeringClose;
   /** Answered first to last; only the first one is known to the handler. */
   readonly #queue: Http1ServerExchange[] = [];
   /** The exchange whose body is being read: the last of the queue, or one that is answered already. */
@@ -60,21 +49,19 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
   /** A refusal that waits for the answers before it. */
   #refusal: Refusal | null = null;
   #draining = false;
-  #closing = false;
   #peerEnded = false;
-  #lingered = 0;
   #closed = false;
 
   constructor(socket: Socket, raw: Socket, options: ServerConnectionOptions, handler: ServerHandler) {
     this.#socket = socket;
     this.#raw = raw;
-    this.#limits = options.limits;
     this.#handler = handler;
     this.#options = options;
     this.#reader = new MessageReader('request', options.limits, this);
     this.#writer = new TurnWriter(socket, () => this.#guard(() => this.#onUnblocked()));
     this.#heads = new RequestHeadBuilder(options.protectedNames);
     this.#deadline = new PhaseDeadline(options.limits, this);
+    this.#ending = new LingeringClose(socket, this.#writer, this.#deadline);
   }
 
   get bytesWritten(): number {
@@ -86,7 +73,6 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
     const socket = this.#socket;
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     socket.on('end', () => this.#guard(() => this.#onPeerEnd()));
-    socket.on('finish', () => this.#onFlushed());
     socket.on('error', (error: Error) => this.#onGone(error.message));
     socket.on('close', () => this.#onGone('the connection was closed'));
     if (socket.destroyed) {
@@ -114,9 +100,8 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
 
   #onData(chunk: Buffer): void {
     this.bytesRead += chunk.length;
-    if (this.#closing) {
-      this.#lingered += chunk.length;
-      if (this.#lingered > LINGER_BYTES) this.#socket.pause();
+    if (this.#ending.begun) {
+      this.#ending.drop(chunk.length);
       return;
     }
     try {
@@ -140,7 +125,7 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
     this.#queue.push(exchange);
     if (!exchange.requestEnded) this.#reading = exchange;
     if (this.#queue.length === 1) this.#startNext();
-    if (this.#closing) return STOP_READING;
+    if (this.#ending.begun) return STOP_READING;
     // A body flows only when it is wanted: until then it stays in the kernel.
     if (this.#reading !== null && !this.#reading.flowing) this.#reader.pause();
     return head.bodyLength;
@@ -158,7 +143,7 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
     // An exchange without a body may be answered and gone already.
     if (exchange === undefined) return;
     if (exchange.head.lastOnConnection) this.#reader.stop();
-    else if (this.#queue.length >= this.#limits.maxPipelined) this.#reader.pause();
+    else if (this.#queue.length >= this.#options.limits.maxPipelined) this.#reader.pause();
     exchange.endRequest(trailers);
     this.#closeIfDone();
   }
@@ -176,13 +161,12 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
     if (exchange !== null && this.#queue.at(-1) === exchange) {
       this.#queue.pop();
       if (exchange.started) {
-        exchange.answered = true;
-        exchange.sink?.onReset({ code: 'downstream_reset', detail });
+        exchange.abandon({ code: 'downstream_reset', detail });
         if (exchange.headSent && exchange.framing === 'until-close') this.#raw.resetAndDestroy();
       }
     }
     // What was answered before may not be flushed yet.
-    if (this.#queue.length === 0) this.#close();
+    if (this.#queue.length === 0) this.close();
   }
 
   /** The body under way is malformed or stalled: whoever takes it is told, the client too if it still can be. */
@@ -190,7 +174,7 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
     this.#reading = null;
     this.#reader.stop();
     if (exchange.answered) {
-      this.#close();
+      this.close();
       return;
     }
     if (!exchange.started) {
@@ -199,9 +183,8 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
       this.#refuse({ ...reason, method: exchange.head.method, rawTarget: exchange.head.rawTarget });
       return;
     }
-    exchange.answered = true;
     this.#queue.length = 0;
-    exchange.sink?.onReset(reason);
+    exchange.abandon(reason);
     if (this.#closed) return;
     if (exchange.headSent) this.#raw.resetAndDestroy();
     else this.#answerAndClose(reason.code, exchange.head.method);
@@ -222,10 +205,8 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
       this.destroy();
       return;
     }
-    const { head, body } = errorResponse(code);
-    this.#writer.writeText(writeResponseHead(head, 'length', 'close'));
-    if (body.length > 0 && method !== 'HEAD') this.#writer.writeBytes(body);
-    this.#close();
+    writeError(this.#writer, code, method);
+    this.close();
   }
 
   // --- answering
@@ -233,7 +214,7 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
   /** Hands the first of the queue over, unless the client has yet to take the answers before it. */
   #startNext(): void {
     const exchange = this.#queue[0];
-    if (exchange === undefined || exchange.started || this.#writer.blocked || this.#closing) return;
+    if (exchange === undefined || exchange.started || this.#writer.blocked || this.#ending.begun) return;
     exchange.started = true;
     this.#deadline.leave();
     try {
@@ -258,8 +239,7 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
 
   startBody(exchange: Http1ServerExchange): void {
     if (this.#reading !== exchange) return;
-    this.#reader.resume();
-    this.#resumeSocket();
+    this.#resumeReading();
   }
 
   holdBody(exchange: Http1ServerExchange): void {
@@ -268,8 +248,9 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
     this.#setPhase();
   }
 
-  #resumeSocket(): void {
-    if (this.#reader.paused || this.#closed || this.#closing) return;
+  #resumeReading(): void {
+    this.#reader.resume();
+    if (this.#reader.paused || this.#closed || this.#ending.begun) return;
     this.#socket.resume();
     this.#setPhase();
     this.#closeIfDone();
@@ -280,7 +261,7 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
     this.#queue.shift();
     this.#deadline.leave();
     if (exchange.head.lastOnConnection || (!exchange.requestEnded && !exchange.mayBeDropped)) {
-      this.#close();
+      this.close();
       return;
     }
     if (!exchange.requestEnded) {
@@ -295,9 +276,12 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
       this.#refuse(refusal);
       return;
     }
-    if (this.#reading === null && this.#reader.paused && this.#queue.length < this.#limits.maxPipelined) {
-      this.#reader.resume();
-      this.#resumeSocket();
+    if (
+      this.#reading === null &&
+      this.#reader.paused &&
+      this.#queue.length < this.#options.limits.maxPipelined
+    ) {
+      this.#resumeReading();
     }
     this.#closeIfDone();
     this.#setPhase();
@@ -310,40 +294,32 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
     this.#reading = null;
     this.#reader.stop();
     if (!exchange.headSent) this.#answerAndClose(reason.code, exchange.head.method);
-    else if (exchange.framing !== 'until-close') this.#close();
+    else if (exchange.framing !== 'until-close') this.close();
     // Only RST tells a client that reads until the close that the body is not whole.
     else this.#raw.resetAndDestroy();
   }
 
   // --- ending
 
-  /** FIN after what is written; what the peer still sends is dropped for a while, so that it can read. */
-  #close(): void {
-    if (this.#closing || this.#closed) return;
-    this.#closing = true;
+  /** Nothing more is read; what was written still goes out. */
+  close(): void {
+    if (this.#ending.begun || this.#closed) return;
     this.#reader.stop();
-    this.#writer.end();
-    this.#deadline.enter('flush');
-    this.#socket.resume();
-  }
-
-  /** Everything was given to the kernel, FIN included. */
-  #onFlushed(): void {
-    if (!this.#closed) this.#deadline.enter('linger');
+    this.#ending.begin();
   }
 
   /** Whether nothing is owed any more to a client that has ended, or in a drain. */
   #closeIfDone(): void {
     if (this.#queue.length > 0 || this.#reading !== null || this.#refusal !== null) return;
-    if (this.#peerEnded ? this.#reader.stopped : this.#draining && this.#reader.atRest) this.#close();
+    if (this.#peerEnded ? this.#reader.stopped : this.#draining && this.#reader.atRest) this.close();
   }
 
   /** A half-close after a whole request is no abort: the answer still goes out (RFC 9112 §9.6). */
   #onPeerEnd(): void {
     this.#peerEnded = true;
-    if (this.#closing) return;
+    if (this.#ending.begun) return;
     this.#reader.end();
-    if (this.#closed || this.#closing) return;
+    if (this.#closed || this.#ending.begun) return;
     const last = this.#queue.at(-1);
     if (last !== undefined && this.#reader.stopped && this.#refusal === null) {
       last.head.lastOnConnection = true;
@@ -361,10 +337,7 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
     this.#queue.length = 0;
     this.#reading = null;
     try {
-      if (current !== undefined && !current.answered) {
-        current.answered = true;
-        current.sink?.onReset({ code: 'downstream_reset', detail });
-      }
+      current?.abandon({ code: 'downstream_reset', detail });
       this.#handler.onClosed();
     } catch (thrown) {
       this.#options.onBug(thrown);
@@ -373,27 +346,22 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
   }
 
   #onUnblocked(): void {
-    if (this.#closing) return;
-    const current = this.#queue[0];
-    if (current === undefined || current.started) current?.sink?.onWritable();
-    else this.#startNext();
+    if (this.#ending.begun) return;
+    this.#queue[0]?.sink?.onWritable();
+    this.#startNext();
     this.#setPhase();
   }
 
   // --- deadlines
 
   #setPhase(): void {
-    if (this.#closed || this.#closing) return;
-    const deadline = this.#deadline;
-    if (this.#writer.blocked) deadline.enter('reader');
-    else if (this.#reading?.flowing === true) deadline.enter('body');
-    else if (this.#queue.length > 0) deadline.enter('waiting');
-    else if (this.#reader.inHead) deadline.enter('head');
-    else deadline.enter('idle');
+    if (this.#closed || this.#ending.begun) return;
+    const flowing = this.#reading?.flowing === true;
+    this.#deadline.choose(this.#writer.blocked, flowing, this.#queue.length > 0, this.#reader.inHead);
   }
 
   onHeadTimeout(): void {
-    const detail = `no whole head in ${this.#limits.headTimeoutMs} ms`;
+    const detail = `no whole head in ${this.#options.limits.headTimeoutMs} ms`;
     this.#refuse({ code: 'head_timeout', detail, method: '', rawTarget: '' });
   }
 
@@ -406,23 +374,15 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
   onReaderStalled(): void {
     const current = this.#queue[0];
     this.#queue.length = 0;
-    if (current?.started === true) {
-      current.answered = true;
-      current.sink?.onReset(this.#stalled('of the answer was taken'));
-    }
+    current?.abandon(this.#stalled('of the answer was taken'));
     this.#raw.resetAndDestroy();
   }
 
-  onIdleTimeout(): void {
-    this.#close();
-  }
-
-  onGivenUp(): void {
-    this.destroy();
-  }
-
   #stalled(what: string): ResetReason {
-    return { code: 'body_stalled', detail: `no byte ${what} in ${this.#limits.bodyStallTimeoutMs} ms` };
+    return {
+      code: 'body_stalled',
+      detail: `no byte ${what} in ${this.#options.limits.bodyStallTimeoutMs} ms`,
+    };
   }
 
   #guard(run: () => void): void {

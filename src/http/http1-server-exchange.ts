@@ -142,6 +142,13 @@ export class Http1ServerExchange implements ServerExchange {
     this.sink?.onReset(reason);
   }
 
+  /** No answer will come, or no more of it: whoever works on it is told. */
+  abandon(reason: ResetReason): void {
+    if (this.answered) return;
+    this.answered = true;
+    this.sink?.onReset(reason);
+  }
+
   #finish(): void {
     this.answered = true;
     this.#carrier.onAnswered(this);

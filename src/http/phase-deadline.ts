@@ -25,9 +25,9 @@ export interface PhaseOwner {
   onHeadTimeout(): void;
   onBodyStalled(): void;
   onReaderStalled(): void;
-  onIdleTimeout(): void;
+  close(): void;
   /** Nothing can be said to the client any more. */
-  onGivenUp(): void;
+  destroy(): void;
   onBug(thrown: unknown): void;
 }
 
@@ -49,6 +49,14 @@ export class PhaseDeadline {
     if (phase === this.phase) return;
     this.phase = phase;
     this.restart();
+  }
+
+  /** Enters the phase of an open connection: what is in the way comes first. */
+  choose(blocked: boolean, bodyFlows: boolean, answerOwed: boolean, inHead: boolean): void {
+    if (blocked) this.enter('reader');
+    else if (bodyFlows) this.enter('body');
+    else if (answerOwed) this.enter('waiting');
+    else this.enter(inHead ? 'head' : 'idle');
   }
 
   /** The next phase begins with a deadline of its own, even if it is the same one. */
@@ -80,15 +88,15 @@ export class PhaseDeadline {
           owner.onReaderStalled();
           return;
         case 'idle':
-          owner.onIdleTimeout();
+          owner.close();
           return;
         case 'waiting':
-          if (!this.#answerMoved()) owner.onGivenUp();
+          if (!this.#answerMoved()) owner.destroy();
           return;
         case 'flush':
         case 'linger':
         case 'none':
-          owner.onGivenUp();
+          owner.destroy();
           return;
         default:
           this.phase satisfies never;

@@ -10,6 +10,8 @@ import type { ResponseHead } from './exchange.ts';
 import { getField } from './fields.ts';
 import type { Deny } from './filter.ts';
 import { phraseOf } from './status-phrases.ts';
+import type { TurnWriter } from './turn-writer.ts';
+import { writeResponseHead } from './write-head.ts';
 
 export interface LocalResponse {
   readonly head: ResponseHead;
@@ -65,6 +67,13 @@ function localResponse(status: number, text: string, headers: readonly string[])
     fields.push('content-type', 'text/plain');
   fields.push(...headers, 'date', httpDate(Date.now()), 'server', SERVER_NAME);
   return { head: { status, reason: '', fields, bodyLength: body.length }, body };
+}
+
+/** Writes the answer for a request that never became an exchange, or never will be answered by one. */
+export function writeError(writer: TurnWriter, code: ErrorCodeName, method: string): void {
+  const { head, body } = errorResponse(code);
+  writer.writeText(writeResponseHead(head, 'length', 'close'));
+  if (body.length > 0 && method !== 'HEAD') writer.writeBytes(body);
 }
 
 function isGrpc(fields: readonly string[]): boolean {

@@ -121,8 +121,9 @@ export function eventLog(run: CodecRun): string[] {
       lines.push(`field ${JSON.stringify(head.fields[i])} ${JSON.stringify(head.fields[i + 1])}`);
     }
     if (body.length > 0) lines.push(`body ${JSON.stringify(body.toString('latin1'))}`);
-    for (let i = 0; trailers !== null && i < trailers.length; i += 2) {
-      lines.push(`trailer ${JSON.stringify(trailers[i])} ${JSON.stringify(trailers[i + 1])}`);
+    const last = trailers ?? [];
+    for (let i = 0; i < last.length; i += 2) {
+      lines.push(`trailer ${JSON.stringify(last[i])} ${JSON.stringify(last[i + 1])}`);
     }
     if (ended) lines.push('end');
   }

@@ -117,14 +117,6 @@ describe('a filter that fails denies with 500 filter_failed', () => {
     ['no kind', () => ({})],
     ['a promise of nothing', () => Promise.resolve(undefined)],
     ['a promise of another kind', () => Promise.resolve({ kind: 'allow' })],
-    [
-      'a thenable that throws',
-      () => ({
-        then: () => {
-          throw new Error('x');
-        },
-      }),
-    ],
     ['a denial with status 100', () => ({ ...DENY, status: 100 })],
     ['a denial with status 200.5', () => ({ ...DENY, status: 200.5 })],
     ['a denial with status 600', () => ({ ...DENY, status: 600 })],
@@ -143,7 +135,7 @@ describe('a filter that fails denies with 500 filter_failed', () => {
       );
       const verdict = await chain.onRequest(context());
       assert.equal(verdict.kind, 'deny');
-      assert.deepEqual([(verdict as Deny).code, (verdict as Deny).status], ['filter_failed', 500]);
+      assert.deepEqual([verdict.code, verdict.status], ['filter_failed', 500]);
       const tcp = await chain.onConnection({} as ConnectionFacts);
       assert.equal((tcp as Deny).code, 'filter_failed');
       assert.deepEqual(failed, ['f', 'f']);

@@ -168,6 +168,9 @@ describe('readBody', () => {
 
   it('limits that are no size, and two reads at once, are refused', async () => {
     const errors: string[] = [];
+    const note = (error: Error): void => {
+      errors.push(error.message);
+    };
     await using upstream = await startRecordingUpstream();
     await using proxy = await startProxy({
       upstreamPort: upstream.port,
@@ -175,9 +178,6 @@ describe('readBody', () => {
         {
           name: 'body',
           onRequest: async (request) => {
-            const note = (error: Error): void => {
-              errors.push(error.message);
-            };
             for (const size of [Number.POSITIVE_INFINITY, Number.NaN, -1, 1.5]) {
               await request.readBody(size).catch(note);
             }

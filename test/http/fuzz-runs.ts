@@ -1,6 +1,6 @@
 /** The two promises of the codec against llhttp, as runs of a chosen length. */
 import assert from 'node:assert/strict';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { Http1RequestHead } from '../../src/http/request-head.ts';
 import { runCodec } from './codec-events.ts';
 import type { CodecMessage, CodecRun } from './codec-events.ts';

@@ -119,13 +119,14 @@ describe('what is refused has the code that says why', () => {
   }
 });
 
-describe('limits of a head', () => {
-  const padded = (bytes: number): string => {
-    const frame = 'GET / HTTP/1.1\r\nA: \r\n\r\n';
-    return `GET / HTTP/1.1\r\nA: ${'x'.repeat(bytes - frame.length)}\r\n\r\n`;
-  };
-  const withFields = (count: number): string => `GET / HTTP/1.1\r\n${'A: b\r\n'.repeat(count)}\r\n`;
+const padded = (bytes: number): string => {
+  const frame = 'GET / HTTP/1.1\r\nA: \r\n\r\n';
+  return `GET / HTTP/1.1\r\nA: ${'x'.repeat(bytes - frame.length)}\r\n\r\n`;
+};
 
+const withFields = (count: number): string => `GET / HTTP/1.1\r\n${'A: b\r\n'.repeat(count)}\r\n`;
+
+describe('limits of a head', () => {
   it('a head of exactly maxHeadBytes is whole, one byte more is head_too_large', () => {
     assert.equal(scan(padded(61_440)), 'whole');
     assert.equal(scan(padded(61_441)), 'head_too_large');

@@ -8,6 +8,10 @@ import { startProxy } from './proxy-fixture.ts';
 
 const GET = 'GET /a HTTP/1.1\r\nhost: h\r\n\r\n';
 
+function headOf(fields: number): string {
+  return `GET / HTTP/1.1\r\nhost: h\r\n${'a: b\r\n'.repeat(fields - 1)}\r\n`;
+}
+
 describe('limits of heads', () => {
   checkLeaks();
 
@@ -36,10 +40,8 @@ describe('limits of heads', () => {
     await using upstream = await startRecordingUpstream();
     await using proxy = await startProxy({ upstreamPort: upstream.port, builtIn: false });
     using client = await proxy.connect();
-    const head = (fields: number): string =>
-      `GET / HTTP/1.1\r\nhost: h\r\n${'a: b\r\n'.repeat(fields - 1)}\r\n`;
-    assert.equal((await client.request(head(100))).status, 200);
-    assert.equal((await client.request(head(101))).status, 431);
+    assert.equal((await client.request(headOf(100))).status, 200);
+    assert.equal((await client.request(headOf(101))).status, 431);
     assert.equal(upstream.requests.length, 1);
   });
 

@@ -143,24 +143,25 @@ describe('answers that break off reach the client as broken off', () => {
   });
 });
 
+/** Answers the first request of the first connection, then ends it at the next one in the given way. */
+function dying(kill: (request: RecordedRequest) => void): (request: RecordedRequest) => string | null {
+  return (request) => {
+    const { connection } = request;
+    if (connection.id > 0 || !connection.bytes.subarray(1).includes('/second')) return OK;
+    kill(request);
+    return null;
+  };
+}
+
+const reset = ({ connection }: RecordedRequest): void => {
+  connection.socket.resetAndDestroy();
+};
+
+const second = (method: string, extra = ''): string =>
+  `${method} /second HTTP/1.1\r\nhost: h\r\n${extra}\r\n`;
+
 describe('a reused connection that died', () => {
   checkLeaks();
-
-  /** Answers the first request of the first connection, then ends it at the next one in the given way. */
-  function dying(kill: (request: RecordedRequest) => void): (request: RecordedRequest) => string | null {
-    return (request) => {
-      const { connection } = request;
-      if (connection.id > 0 || !connection.bytes.subarray(1).includes('/second')) return OK;
-      kill(request);
-      return null;
-    };
-  }
-  const reset = ({ connection }: RecordedRequest): void => {
-    connection.socket.resetAndDestroy();
-  };
-
-  const second = (method: string, extra = ''): string =>
-    `${method} /second HTTP/1.1\r\nhost: h\r\n${extra}\r\n`;
 
   for (const method of ['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']) {
     it(`${method} without a body is sent again, once`, async () => {
