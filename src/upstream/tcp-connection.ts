@@ -97,6 +97,7 @@ export class TcpConnection {
         this.#carry({ socket, raw: socket });
       },
       (error) => this.#onDialFailed(error),
+      (view) => this.#tunnel?.receiveFromUpstream(view),
     );
   }
 

@@ -1,10 +1,11 @@
 /**
  * Carries bytes between two sockets as they come: back-pressure, half-close and resets go through.
  *
- * Owns both sockets from its start. An idle deadline ends a tunnel that nobody uses.
+ * Owns both sockets from its start; what the upstream sends is given to it by whoever dialled. An idle deadline ends a tunnel that nobody uses.
  */
 import type { Socket } from 'node:net';
 import { Deadline } from '../core/clock.ts';
+import { copyForWriting } from './write-buffers.ts';
 
 export interface TunnelEnd {
   readonly socket: Socket;
@@ -50,12 +51,13 @@ export class Tunnel {
     const down = this.#downstream.socket;
     const up = this.#upstream.socket;
     this.#deadline.set(this.#idleTimeoutMs);
-    this.#pump(down, up, (bytes) => {
-      this.bytesReceived += bytes;
+    down.on('data', (chunk: Buffer) => {
+      this.bytesReceived += chunk.length;
+      this.#deadline.set(this.#idleTimeoutMs);
+      if (!up.write(chunk)) down.pause();
     });
-    this.#pump(up, down, (bytes) => {
-      this.bytesSent += bytes;
-    });
+    this.#pass(down, up);
+    this.#pass(up, down);
     down.on('error', (error: Error) => this.#finish('downstream_reset', error.message));
     up.on('error', (error: Error) => this.#finish('upstream_reset', error.message));
     down.on('close', () => this.#onSocketClosed('downstream_reset'));
@@ -73,12 +75,17 @@ export class Tunnel {
     this.#finish('ended', detail);
   }
 
-  #pump(from: Socket, to: Socket, count: (bytes: number) => void): void {
-    from.on('data', (chunk: Buffer) => {
-      count(chunk.length);
-      this.#deadline.set(this.#idleTimeoutMs);
-      if (!to.write(chunk)) from.pause();
-    });
+  /** Bytes of the upstream; the view holds only during the call. */
+  receiveFromUpstream(view: Buffer): void {
+    if (this.#done) return;
+    this.bytesSent += view.length;
+    this.#deadline.set(this.#idleTimeoutMs);
+    const { bytes, release } = copyForWriting(view);
+    if (!this.#downstream.socket.write(bytes, release)) this.#upstream.socket.pause();
+  }
+
+  /** Back-pressure and the end of one direction. */
+  #pass(from: Socket, to: Socket): void {
     to.on('drain', () => {
       this.#deadline.set(this.#idleTimeoutMs);
       from.resume();
