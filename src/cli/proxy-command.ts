@@ -6,6 +6,7 @@ import { formatProblem } from '../config/problem.ts';
 import { Control, StartError } from '../control.ts';
 import { monotonicMs } from '../core/clock.ts';
 import { detach } from '../core/detach.ts';
+import { messageOf } from '../core/errors.ts';
 import { createLoggers, parseLogLevel } from '../observe/loggers.ts';
 import type { Command, Flag } from './command.ts';
 import { EXIT_MISUSE, EXIT_NEGATIVE, EXIT_OK, textFlag, UsageError } from './command.ts';
@@ -67,11 +68,14 @@ export const proxyCommand: Command = {
     try {
       const ports = await control.start();
       const { namespace, name } = loaded.config.workload;
-      // First and once, before any access-log line: written at once, whatever kind of file stdout is.
-      writeSync(
-        1,
-        `${JSON.stringify({ ready: true, workload: `${namespace}/${name}`, pid: process.pid, ports })}\n`,
-      );
+      const line = { ready: true, workload: `${namespace}/${name}`, pid: process.pid, ports };
+      try {
+        // First and once, before any access-log line: written at once, whatever kind of file stdout is.
+        writeSync(1, `${JSON.stringify(line)}\n`);
+      } catch (thrown) {
+        const error = messageOf(thrown);
+        loggers.get('main').warn('ready_line_lost', { error }, 'Nobody reads standard output; serving on');
+      }
       await stopped;
       await control.drain();
       return EXIT_OK;

@@ -40,6 +40,9 @@ export interface ExchangeRecorder {
 /** Methods that may be sent twice (RFC 9110 §9.2.2). */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
+/** As Envoy's access log names them. */
+const PROTOCOLS = { '1.0': 'HTTP/1.0', '1.1': 'HTTP/1.1', '2': 'HTTP/2' } as const;
+
 export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
   readonly connection: ConnectionFacts;
   readonly head: RequestHead;
@@ -332,6 +335,7 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
       if (!this.#exchange.requestEnded) client.abort();
     }
     entry.durationMs = Date.now() - entry.startTimeMs;
+    entry.protocol = PROTOCOLS[head.version];
     entry.method = head.method;
     // As in Envoy: normalisation leaves no x-envoy-original-path, so that the log has the path that was judged.
     entry.originalPath = head.path;
