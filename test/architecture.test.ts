@@ -135,6 +135,12 @@ describe('architecture checker', () => {
     ['a module by computed name', 'core/a.ts', 'await import(name);', /computed name/],
     ['require', 'http/a.ts', "createRequire(import.meta.url)('node:http');", /past the import table/],
     ['getBuiltinModule', 'http/a.ts', "process.getBuiltinModule('http');", /past the import table/],
+    [
+      'a built-in by call',
+      'http/a.ts',
+      "process.getBuiltinModule('node:http');",
+      /must not import "node:http"/,
+    ],
     ['fetch', 'upstream/a.ts', "await fetch('http://h/');", /calls fetch/],
     ['an enum', 'core/a.ts', 'export const enum E { a }', /has an enum/],
     ['a namespace', 'core/a.ts', 'namespace N {}', /has a namespace/],

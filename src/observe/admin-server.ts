@@ -4,7 +4,6 @@
  *
  * Every bound is here: connections, header and body sizes, times. An answer never carries a stack trace.
  */
-import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { detach } from '../core/detach.ts';
@@ -61,6 +60,12 @@ export interface AdminServer {
 }
 
 const TEXT = 'text/plain; charset=utf-8';
+
+/**
+ * Not by an import statement: for that Node reads every export of `node:http`, and behind some of them it loads
+ * its whole fetch (undici, HTTP/2, zlib, web streams), 10 MB that no sidecar uses.
+ */
+const { createServer } = process.getBuiltinModule('node:http');
 
 /** A text answer. */
 export function textAnswer(status: number, body: string): EndpointAnswer {

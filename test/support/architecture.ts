@@ -77,6 +77,7 @@ export function importsOf(text: string): string[] {
     /^\s*(?:import|export)\b[^'"`;]*?\bfrom\s*['"]([^'"]+)['"]/gm,
     /^\s*import\s*['"]([^'"]+)['"]/gm,
     /\bimport\s*\(\s*['"`]([^'"`]+)['"`]/g,
+    /\bgetBuiltinModule\s*\(\s*'(node:\w+)'\s*\)/g,
     /\bnew URL\(\s*['"`](\.[^'"`]+\.[jt]s)['"`]\s*,\s*import\.meta\.url/g,
   ]) {
     for (const match of text.matchAll(pattern)) found.push(match[1] ?? '');
@@ -109,7 +110,7 @@ function textFaults(file: string, text: string): string[] {
     ['a module loaded by a computed name', /\bimport\s*\(\s*[^'"`\s]|\bimport\s*\(\s*`[^`]*\$\{/],
     [
       'a module loaded past the import table',
-      /\b(?:createRequire\s*\(|getBuiltinModule\s*\((?!'node:ffi'\)))|(?<![.\w])require\s*\(/,
+      /\b(?:createRequire\s*\(|getBuiltinModule\s*\((?!'node:\w+'\)))|(?<![.\w])require\s*\(/,
     ],
   ] as const) {
     if (pattern.test(text)) faults.push(`${file}: has ${what}`);
