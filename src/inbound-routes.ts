@@ -78,6 +78,9 @@ export class InboundRoutes {
       onRetry: () => {
         clusterCounters.rqRetry++;
       },
+      onRetryAnswered: () => {
+        clusterCounters.rqRetrySuccess++;
+      },
     };
     this.#routes.set(key, route);
     return route;

@@ -48,8 +48,8 @@ function packageVersion(name: string): string | null {
   return (createRequire(import.meta.url)(packageFile) as { version: string }).version;
 }
 
-/** A small program of this folder; `http-proxy` and `undici` are packages as well. */
-function nodePeer(name: string, carries: AppProtocol): Peer {
+/** A small program of this folder, and the package that it is about. */
+function nodePeer(name: string, carries: AppProtocol, packageName: string = name): Peer {
   return {
     name,
     carries: [carries],
@@ -57,7 +57,7 @@ function nodePeer(name: string, carries: AppProtocol): Peer {
     accessLog: false,
     ready: 'line',
     find() {
-      const version = name === 'node-pipe' ? process.version.slice(1) : packageVersion(name);
+      const version = name === 'node-pipe' ? process.version.slice(1) : packageVersion(packageName);
       if (version === null) return null;
       return {
         version,
@@ -187,5 +187,6 @@ export const PEERS: readonly Peer[] = [
   haproxy,
   nodePeer('undici', 'http'),
   nodePeer('http-proxy', 'http'),
+  nodePeer('http-proxy-agent', 'http', 'http-proxy'),
   nodePeer('node-pipe', 'tcp'),
 ];

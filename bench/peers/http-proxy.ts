@@ -1,26 +1,4 @@
-/** The data path that most Node users build: http-proxy behind node:https, with a keep-alive agent. */
-import { Agent } from 'node:http';
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createRequire } from 'node:module';
-import { APP_PORT, startHttpsFront } from './https-front.ts';
+/** The data path that most Node users build: http-proxy behind node:https, set up as its README shows. */
+import { startHttpProxy } from './http-proxy-front.ts';
 
-/** The package has no types of its own; this is all of it that is used here. */
-interface HttpProxy {
-  web(request: IncomingMessage, response: ServerResponse, onError: (error: Error) => void): void;
-}
-
-const { createProxyServer } = createRequire(import.meta.url)('http-proxy') as {
-  createProxyServer(this: void, options: { target: string; agent: Agent }): HttpProxy;
-};
-
-const proxy = createProxyServer({
-  target: `http://127.0.0.1:${APP_PORT}`,
-  agent: new Agent({ keepAlive: true, maxFreeSockets: 256 }),
-});
-
-startHttpsFront((request, response) => {
-  proxy.web(request, response, () => {
-    if (!response.headersSent) response.writeHead(502);
-    response.end();
-  });
-});
+startHttpProxy(null);

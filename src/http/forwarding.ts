@@ -202,6 +202,7 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
 
   onAnswerHead(head: ResponseHead, endStream: boolean): void {
     const { entry } = this;
+    if (this.#attempts > 1) this.#route.onRetryAnswered();
     entry.upstreamServiceTimeMs = Date.now() - this.#sentAtMs;
     const { fields } = head;
     setField(fields, 'server', SERVER_NAME);

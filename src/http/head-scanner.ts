@@ -34,14 +34,17 @@ export interface HeadLimits {
 /** Numbers per field in `spans`: name start, name end, value start, value end. */
 const SPAN = 4;
 
+/** The spans of whichever head is being scanned: its owner reads a whole head before any other is looked at. */
+let sharedSpans = new Int32Array(0);
+
 /** One scanner serves one direction of one connection, message after message. */
 export class HeadScanner {
   /** Where the head starts: after empty lines that RFC 9112 §2.2 lets a server skip. */
   start = 0;
   /** The byte after the head, when whole. */
   end = 0;
-  /** Offsets of the fields, four each. */
-  readonly spans: Int32Array;
+  /** Offsets of the fields, four each; of a whole head valid until the next scan, whoever's it is. */
+  spans: Int32Array = sharedSpans;
   fieldCount = 0;
   /** Some name has an upper-case letter. */
   hasUpper = false;
@@ -61,11 +64,14 @@ export class HeadScanner {
   #line = 0;
   #searchFrom = 0;
   #startLineDone = false;
+  /** Those of a head that comes in pieces. */
+  #ownSpans: Int32Array | null = null;
 
   constructor(kind: HeadKind, limits: HeadLimits) {
     this.#kind = kind;
     this.#limits = limits;
-    this.spans = new Int32Array(limits.maxHeaders * SPAN);
+    const needed = limits.maxHeaders * SPAN;
+    if (sharedSpans.length < needed) sharedSpans = new Int32Array(needed);
   }
 
   /** Begins a head at `from`. */
@@ -76,6 +82,7 @@ export class HeadScanner {
     this.fieldCount = 0;
     this.hasUpper = false;
     this.hasUnderscore = false;
+    this.#ownSpans = null;
     this.#startLineDone = this.#kind === 'trailers';
   }
 
@@ -101,6 +108,7 @@ export class HeadScanner {
       this.#searchFrom = available;
       return 'more';
     }
+    this.spans = this.#ownSpans ?? sharedSpans;
     if (!this.#startLineDone) {
       // Empty lines before a request line are skipped (RFC 9112 §2.2).
       while (this.#kind === 'request' && at + 1 < to && bytes[at] === CR && bytes[at + 1] === LF) at += 2;
@@ -129,6 +137,11 @@ export class HeadScanner {
     if (answer === -2) return 'error';
     if (!short) return this.#tooLarge();
     this.#searchFrom = available;
+    if (this.#ownSpans === null && this.fieldCount > 0) {
+      this.#ownSpans = new Int32Array(this.#limits.maxHeaders * SPAN);
+      this.#ownSpans.set(this.spans.subarray(0, this.fieldCount * SPAN));
+      this.spans = this.#ownSpans;
+    }
     return 'more';
   }
 

@@ -83,6 +83,8 @@ export class HttpConnection implements ServerHandler, ExchangeRecorder {
     counters.rqActive--;
     counters.rqCompleted++;
     if (failure?.code === 'downstream_reset') counters.rqRxReset++;
+    else if (failure !== null && entry.responseCodeDetails.startsWith('upstream_reset_after'))
+      counters.rqTxReset++;
     if (denial?.code === 'filter_failed') counters.filterFailed++;
     if (denial !== null) this.#explainDenial(entry, denial);
     else if (failure !== null) this.#explainFailure(entry, failure);

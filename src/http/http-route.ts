@@ -11,6 +11,7 @@ export interface HttpRoute {
   readonly cluster: string;
   /** Envoy's route name, `default`. */
   readonly routeName: string;
-  /** Counts a retry. */
+  /** Counts a retry, and that one was answered. */
   onRetry(): void;
+  onRetryAnswered(): void;
 }

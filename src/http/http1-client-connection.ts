@@ -21,10 +21,15 @@ import { Http1ResponseHead, ResponseHeadBuilder } from './response-head.ts';
 import { TurnWriter } from './turn-writer.ts';
 import { writeLastChunk, writeRequestHead } from './write-head.ts';
 
+/** How an exchange ended: whole, given up by the downstream side, or by a failure of the upstream's. */
+export type ExchangeOutcome = 'answered' | 'abandoned' | ErrorCodeName;
+
 /** Keeps client connections while they are idle. */
 export interface ClientConnectionOwner {
   /** An exchange ended well: the connection can take another for `keepMs`. */
   onIdle(connection: Http1ClientConnection, keepMs: number): void;
+  /** Once for every exchange that was opened. */
+  onExchangeEnd(outcome: ExchangeOutcome): void;
   /** It is closed, whatever it did. Called once. */
   onGone(connection: Http1ClientConnection): void;
   /** It spoke while idle and was discarded. */
@@ -179,6 +184,7 @@ export class Http1ClientConnection implements MessageOwner {
     if (exchange === null || head === null) return;
     this.#current = null;
     this.#head = null;
+    this.#owner.onExchangeEnd('answered');
     // A request that is not wholly sent would be taken for the start of the next one.
     const { atRest, paused } = this.#reader;
     const keep = head.keepsConnection && exchange.requestSent && atRest && !paused && !this.#peerEnded;
@@ -227,6 +233,7 @@ export class Http1ClientConnection implements MessageOwner {
     const sent = exchange !== null && this.#writer.bytesWritten > exchange.writtenBefore;
     this.destroy();
     if (exchange === null) return;
+    this.#owner.onExchangeEnd(code);
     exchange.close();
     exchange.sink.onFailed({ code, detail, reused: exchange.reused, sent, answered: exchange.answered });
   }
@@ -270,6 +277,7 @@ export class Http1ClientConnection implements MessageOwner {
   abandon(exchange: Http1ClientExchange): void {
     if (this.#current !== exchange) return;
     this.#current = null;
+    this.#owner.onExchangeEnd('abandoned');
     this.destroy();
   }
 
@@ -292,6 +300,7 @@ export class Http1ClientConnection implements MessageOwner {
     this.#current = null;
     this.destroy();
     if (exchange === null) return;
+    this.#owner.onExchangeEnd('bug');
     exchange.close();
     exchange.sink.onFailed({
       code: 'bug',

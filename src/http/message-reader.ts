@@ -138,6 +138,11 @@ export class MessageReader {
     try {
       while (!this.#paused && this.#state !== STOPPED && this.#step());
       if (this.#ended && !this.#paused && this.#state !== STOPPED) this.#finish();
+      if (this.#at >= this.#bytes.length && this.#hold === null) {
+        // An idle connection must not keep its last chunk, behind which Node may have 64 KiB.
+        this.#bytes = EMPTY;
+        this.#at = 0;
+      }
     } finally {
       this.#running = false;
     }

@@ -45,10 +45,12 @@ export interface RequestProblem {
 
 const NO_NAMES: ReadonlySet<string> = new Set();
 
-/** Builds heads; one a connection, since it keeps scratch space between them. */
+/** Of the head that is being built: one for all connections, or an idle one would keep its last head alive. */
+const hop = new HopFacts();
+
+/** Builds the heads of one connection. */
 export class RequestHeadBuilder {
   readonly #protectedNames: ReadonlySet<string>;
-  readonly #hop = new HopFacts();
 
   constructor(protectedNames: ReadonlySet<string> = NO_NAMES) {
     this.#protectedNames = protectedNames;
@@ -59,7 +61,6 @@ export class RequestHeadBuilder {
     const method = text.substring(lineStart, scanner.methodEnd - origin);
     const rawTarget = text.substring(scanner.targetStart - origin, scanner.targetEnd - origin);
     const head = new Http1RequestHead(method, rawTarget, scanner.minorVersion === 1 ? '1.1' : '1.0');
-    const hop = this.#hop;
     const problem =
       readFields(scanner, text, origin, head.fields, hop, this.#protectedNames) ??
       applyFraming(head, hop) ??

@@ -65,10 +65,10 @@ export function parsePrintableTarget(method: string, target: string): RequestTar
   }
   const hash = target.indexOf('#');
   const bare = hash === -1 ? target : target.slice(0, hash);
-  return bare.charCodeAt(0) === SLASH ? { kind: 'origin', path: bare } : parseAbsoluteForm(bare);
+  return bare.charCodeAt(0) === SLASH ? { kind: 'origin', path: bare } : parseAbsoluteForm(method, bare);
 }
 
-function parseAbsoluteForm(target: string): RequestTarget {
+function parseAbsoluteForm(method: string, target: string): RequestTarget {
   const prefix = target.slice(0, 8).toLowerCase();
   const scheme = prefix === 'https://' ? 'https' : prefix.startsWith('http://') ? 'http' : null;
   if (scheme === null) return problem('the request target is neither a path nor an http or https URI');
@@ -79,7 +79,9 @@ function parseAbsoluteForm(target: string): RequestTarget {
   const defect = authorityDefect(authority);
   if (defect !== null) return problem(`the authority of the request target has ${defect}`);
   const rest = target.slice(end);
-  const path = rest.charCodeAt(0) === SLASH ? rest : `/${rest}`;
+  // OPTIONS of a URI without a path is about the server: its last hop says `*` (RFC 9112 §3.2.4).
+  const empty = method === 'OPTIONS' && rest === '' ? '*' : `/${rest}`;
+  const path = rest.charCodeAt(0) === SLASH ? rest : empty;
   return { kind: 'absolute', path, authority, scheme };
 }
 

@@ -9,7 +9,7 @@ import { MeshError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import type { ExchangeOpener, PendingExchange, UpstreamSink } from '../http/exchange.ts';
 import { Http1ClientConnection } from '../http/http1-client-connection.ts';
-import type { ClientConnectionOwner } from '../http/http1-client-connection.ts';
+import type { ClientConnectionOwner, ExchangeOutcome } from '../http/http1-client-connection.ts';
 import type { ClusterCounters } from '../observe/counters.ts';
 
 export interface EndpointPoolOptions {
@@ -45,6 +45,7 @@ export class EndpointPool implements ExchangeOpener, ClientConnectionOwner {
     if (!fresh) {
       const connection = this.#idle.pop();
       if (connection !== undefined) {
+        this.#options.counters.rqActive++;
         const exchange = connection.open(sink);
         sink.onReady(exchange);
         return exchange;
@@ -87,6 +88,15 @@ export class EndpointPool implements ExchangeOpener, ClientConnectionOwner {
     if (at >= 0) this.#idle.splice(at, 1);
   }
 
+  onExchangeEnd(outcome: ExchangeOutcome): void {
+    const { counters } = this.#options;
+    counters.rqActive--;
+    if (outcome === 'answered') return;
+    if (outcome === 'abandoned') counters.rqTxReset++;
+    else if (outcome === 'upstream_stalled') counters.rqTimeout++;
+    else counters.rqRxReset++;
+  }
+
   onUnsolicited(connection: Http1ClientConnection): void {
     this.#options.counters.unsolicited++;
     this.#options.onUnsolicited(connection.upstreamHost);
@@ -109,20 +119,30 @@ export class EndpointPool implements ExchangeOpener, ClientConnectionOwner {
   }
 }
 
+/** What reads from a connection knows of it, and nothing else, for as long as the connection lives. */
+interface Receiver {
+  connection: Http1ClientConnection | null;
+}
+
+/** On its own, so that the function that lives with the connection holds no request. */
+function readerOf(receiver: Receiver): (view: Buffer) => void {
+  return (view) => receiver.connection?.receive(view);
+}
+
 /** An exchange that waits for its connection. */
 class PendingOpen implements PendingExchange {
   readonly #attempt: DialAttempt;
-  /** Receives what is read for as long as the connection lives. */
-  #connection: Http1ClientConnection | null = null;
   #abort: (() => void) | null = null;
 
   constructor(pool: EndpointPool, options: EndpointPoolOptions, sink: UpstreamSink) {
     const { counters, target } = options;
+    const receiver: Receiver = { connection: null };
     this.#attempt = options.dialer.dial(
       target,
       (socket) => {
         const connection = pool.adopt(socket);
-        this.#connection = connection;
+        receiver.connection = connection;
+        counters.rqActive++;
         const exchange = connection.open(sink);
         this.#abort = () => exchange.abort();
         // This runs in the dialler's turn, where nobody else would catch.
@@ -139,7 +159,7 @@ class PendingOpen implements PendingExchange {
         const detail = error instanceof MeshError ? error.detail : error.message;
         sink.onFailed({ code, detail, reused: false, sent: false, answered: false });
       },
-      (view) => this.#connection?.receive(view),
+      readerOf(receiver),
     );
   }
 

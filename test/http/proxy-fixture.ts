@@ -70,6 +70,7 @@ export class Proxy implements AsyncDisposable {
   readonly connections: HttpConnection[] = [];
   unsolicited = 0;
   retries = 0;
+  retriesAnswered = 0;
   closed = 0;
   readonly #options: ProxyOptions;
   readonly #limits: Limits;
@@ -171,6 +172,9 @@ export class Proxy implements AsyncDisposable {
       onRetry: () => {
         this.retries++;
       },
+      onRetryAnswered: () => {
+        this.retriesAnswered++;
+      },
     };
     const note = (code: string, fields: object): void => {
       this.logs.push({ code, fields });
@@ -248,6 +252,8 @@ export class Proxy implements AsyncDisposable {
     if (this.#options.bugs !== 'expected' && this.bugs.length > 0) throw this.bugs[0];
     if (this.http.rqActive !== 0) throw new Error(`${this.http.rqActive} requests were never recorded`);
     if (this.http.cxActive !== 0) throw new Error(`${this.http.cxActive} connections were never closed`);
+    if (this.cluster.rqActive !== 0)
+      throw new Error(`${this.cluster.rqActive} upstream exchanges were never counted as ended`);
     if (this.pool.size !== 0 || this.cluster.cxActive !== 0)
       throw new Error(`${this.pool.size} upstream connections are left`);
   }

@@ -171,6 +171,8 @@ describe('a reused connection that died', () => {
       assert.equal((await client.request(GET)).status, 200);
       assert.equal((await client.request(second(method), method)).status, 200);
       assert.equal(proxy.retries, 1);
+      assert.equal(proxy.retriesAnswered, 1);
+      assert.equal(proxy.cluster.rqRxReset, 1);
       assert.deepEqual(
         upstream.requests.map(({ target, connection }) => `${connection.id} ${target}`),
         ['0 /a', '0 /second', '1 /second'],

@@ -26,7 +26,9 @@ const ACCEPTED: readonly (readonly [string, string, string])[] = [
   ['GET', 'hTTp://A.b/C', 'absolute http A.b /C'],
   ['GET', 'HTTPS://[::1]:443/c', 'absolute https [::1]:443 /c'],
   ['GET', 'http://a//b', 'absolute http a //b'],
-  ['OPTIONS', 'http://a', 'absolute http a /'],
+  ['OPTIONS', 'http://a', 'absolute http a *'],
+  ['OPTIONS', 'http://a/', 'absolute http a /'],
+  ['GET', 'http://a', 'absolute http a /'],
   ['CONNECT', 'a.b:443', 'authority a.b:443'],
   ['CONNECT', '[::1]:443', 'authority [::1]:443'],
 ];
