@@ -46,7 +46,7 @@ export interface RequestProblem {
 const NO_NAMES: ReadonlySet<string> = new Set();
 
 /** Of the head that is being built: one for all connections, or an idle one would keep its last head alive. */
-const hop = new HopFacts();
+const sharedHop = new HopFacts();
 
 /** Builds the heads of one connection. */
 export class RequestHeadBuilder {
@@ -61,6 +61,7 @@ export class RequestHeadBuilder {
     const method = text.substring(lineStart, scanner.methodEnd - origin);
     const rawTarget = text.substring(scanner.targetStart - origin, scanner.targetEnd - origin);
     const head = new Http1RequestHead(method, rawTarget, scanner.minorVersion === 1 ? '1.1' : '1.0');
+    const hop = sharedHop;
     const problem =
       readFields(scanner, text, origin, head.fields, hop, this.#protectedNames) ??
       applyFraming(head, hop) ??
