@@ -1,5 +1,5 @@
 /**
- * Whether a connection that is open would still be let in: by the mTLS mode of its port, and by the trust
+ * Whether a connection that is open would still be let in: by the mode and protocol of its port, and by the trust
  * that its peer's certificate was accepted under.
  */
 import type { TLSSocket } from 'node:tls';
@@ -18,6 +18,7 @@ export function judgeAgain(
 ): ErrorCodeName | null {
   if (connection.phase !== 'http' && connection.phase !== 'tcp') return null;
   const plan = planOfPort(snapshot, connection.destination.port);
+  if (plan.protocol === 'http2') return 'http2_not_supported';
   if (secured === undefined) return plan.mode === 'STRICT' ? 'no_filter_chain_match' : null;
   if (plan.mode === 'DISABLE') return 'no_filter_chain_match';
   return tls.judgeAgain(secured);

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, renameSync } from 'node:fs';
 import net from 'node:net';
 import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { FlowMesh, get, peerAuthentication, service } from '../flow/flow-mesh.ts';
 import { connectRaw } from '../support/raw-client.ts';
 import { startRecordingUpstream } from '../support/recording-upstream.ts';
@@ -133,6 +134,23 @@ describe('SIGTERM', () => {
       // Before the program runs, the signal is Node's own to take.
       assert.ok(exit.code === 0 || exit.signal === 'SIGTERM', JSON.stringify(exit) + proxy.stderr);
       assert.doesNotMatch(proxy.stderr, /exception/);
+    }
+  });
+});
+
+describe('an exception that nobody expected', () => {
+  it('ends the process with 70 and one report, whether thrown or rejected', async () => {
+    using mesh = await FlowMesh.create({ appPort: 9, documents: '' });
+    for (const fault of ["throw new Error('planted')", "Promise.reject(new Error('planted'))"]) {
+      const plant = mesh.folder.write(
+        'plant.mjs',
+        `process.on('SIGUSR2', () => { setImmediate(() => { ${fault}; }); });`,
+      );
+      const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+      const { proxy } = await mesh.proxy([], { command: [process.execPath, '--import', plant, main] });
+      await using _ = proxy;
+      assert.deepEqual(await proxy.stop('SIGUSR2'), { code: 70, signal: null });
+      assert.match(proxy.stderr, /^postern: unexpected exception, please report it: Error: planted$/m);
     }
   });
 });

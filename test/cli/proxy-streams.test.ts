@@ -31,6 +31,7 @@ async function linesOf(
   assert.equal((await plain.request(get('/plain'))).status, 200);
   using bad = await connectRaw({ port });
   assert.equal((await bad.request('GET /bad HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n')).status, 400);
+  for (const client of [member, plain, bad]) client.close();
   assert.equal((await proxy.stop()).code, 0);
   for (const line of proxy.stderr.trimEnd().split('\n')) assert.doesNotThrow(() => JSON.parse(line), line);
   assert.match(proxy.stdoutLines[0] ?? '', /^\{"ready":true,/);

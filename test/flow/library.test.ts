@@ -141,6 +141,24 @@ describe('a filter of the embedding program', () => {
     ]);
   });
 
+  it('may deny after reading a part of a body that is still coming: the client hears it at once', async () => {
+    await using app = await startRecordingUpstream();
+    using mesh = await FlowMesh.create({ appPort: app.port, documents: service('http', app.port) });
+    const filter = onRequest(async (request) => {
+      const { bytes } = await request.readBody(4);
+      return bytes.toString() === 'evil' ? DENIAL : CONTINUE;
+    });
+    await using sidecar = await mesh.inProcess([filter]);
+    using client = await connectRaw({ port: sidecar.port });
+    await client.write(post('content-length: 1000000', 'evil and more'));
+    const response = await client.readResponse();
+    assert.equal(response.status, 403);
+    assert.equal(response.header('connection'), 'close', 'the rest of the body is not waited for');
+    client.end();
+    await client.readToEnd();
+    assert.equal(app.connections.length, 0);
+  });
+
   it('changes answers, our own denials included', async () => {
     await using app = await startRecordingUpstream();
     using mesh = await FlowMesh.create({ appPort: app.port, documents: service('http', app.port) });

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, renameSync } from 'node:fs';
 import { request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
-import { startEchoApp, type Echo } from '../support/echo-app.ts';
+import { echoedHeader, startEchoApp, type Echo } from '../support/echo-app.ts';
 import { connectRaw } from '../support/raw-client.ts';
 import { startRecordingUpstream } from '../support/recording-upstream.ts';
 import { withDeadline } from '../support/with-deadline.ts';
@@ -136,6 +136,80 @@ describe('a change of the documents', () => {
     await client.readToEnd();
   });
 
+  it('closes what is open to a port that is now declared HTTP/2', async () => {
+    await using app = await startEchoApp();
+    using mesh = await FlowMesh.create({ appPort: app.port, documents: service('http', app.port) });
+    await using sidecar = await mesh.inProcess();
+    using plain = await connectRaw({ port: sidecar.port });
+    using member = await mesh.connect(sidecar.port);
+    assert.equal((await plain.request(get())).status, 200);
+    assert.equal((await member.request(get())).status, 200);
+    await reloaded(mesh, sidecar, service('grpc', app.port));
+    await plain.readToEnd();
+    await member.readToEnd();
+  });
+
+  it('takes another trust domain together with a certificate of it, and later certificates after that', async () => {
+    await using app = await startEchoApp();
+    const documents = peerAuthentication('STRICT') + service('http', app.port);
+    using mesh = await FlowMesh.create({ appPort: app.port, documents });
+    await using sidecar = await mesh.inProcess();
+    using member = await mesh.connect(sidecar.port);
+    assert.equal((await member.request(get())).status, 200);
+
+    const id = 'spiffe://new.example/ns/foo/sa/httpbin';
+    const early = sidecar.logs.length;
+    mesh.writeIdentity(await mesh.ca.issue({ spiffeId: id }));
+    const refusal = await sidecar.waitForLog('identity_invalid', early);
+    assert.match(String(refusal['why']), /new\.example.*cluster\.local/);
+    await reloaded(mesh, sidecar, documents + meshConfig('trustDomain: new.example'));
+    await withDeadline(member.readToEnd(), 1_000, 'the member of the old trust domain to go');
+
+    const own = await mesh.ca.issue({ spiffeId: 'spiffe://new.example/ns/foo/sa/sleep' });
+    for (let round = 0; round < 2; round++) {
+      using client = await mesh.connect(sidecar.port, MESH_ALPN, own);
+      assert.equal(client.secured.getPeerX509Certificate()?.serialNumber.toLowerCase(), mesh.own.serial);
+      const { body } = await client.request(get());
+      const xfcc = echoedHeader(JSON.parse(body.toString()) as Echo, 'x-forwarded-client-cert');
+      assert.equal(xfcc?.split(';')[0], `By=${id}`);
+      const from = sidecar.logs.length;
+      mesh.writeIdentity(await mesh.ca.issue({ spiffeId: id }));
+      await sidecar.waitForLog('secret', from);
+    }
+    const versions = sidecar.logsOf('secret').map((line) => Number(line['version']));
+    assert.deepEqual(
+      versions,
+      versions.toSorted((a, b) => a - b),
+    );
+    assert.equal(new Set(versions).size, versions.length, 'no version is used twice');
+  });
+
+  it('moves the access log, and keeps the old one when the new cannot be opened', async () => {
+    await using app = await startEchoApp();
+    const port = service('http', app.port);
+    using mesh = await FlowMesh.create({ appPort: app.port, documents: '' });
+    const logTo = (file: string): string =>
+      port + meshConfig(`accessLogFile: ${mesh.path(file)}`, 'accessLogFormat: "%REQ(:PATH)%\\n"');
+    mesh.documents(logTo('a.log'));
+    {
+      await using sidecar = await mesh.inProcess();
+      using client = await connectRaw({ port: sidecar.port });
+      await client.request(get('/1'));
+      await reloaded(mesh, sidecar, logTo('b.log'));
+      await client.request(get('/2'));
+      const from = sidecar.logs.length;
+      mesh.documents(logTo('absent/c.log'));
+      const line = await sidecar.waitForLog('config_invalid', from);
+      assert.match(JSON.stringify(line['errors']), /absent\/c\.log/);
+      await client.request(get('/3'));
+      await reloaded(mesh, sidecar, port);
+      await client.request(get('/4'));
+      await sidecar.drain();
+    }
+    assert.equal(readFileSync(mesh.path('a.log'), 'utf8'), '/1\n');
+    assert.equal(readFileSync(mesh.path('b.log'), 'utf8'), '/2\n/3\n');
+  });
+
   it('moves the root namespace, and with it the policy for the whole mesh', async () => {
     await using app = await startEchoApp();
     const policy = peerAuthentication('STRICT', 'mesh-root') + service('http', app.port);
@@ -208,6 +282,23 @@ describe('a reload with an error', () => {
     const { config } = await readyState(sidecar);
     assert.deepEqual([config.generation, config.lastError], [2, null]);
     await client.readToEnd();
+  });
+
+  it('is one that finds its folder gone: what is in force stays', async () => {
+    await using app = await startEchoApp();
+    using mesh = await FlowMesh.create({
+      appPort: app.port,
+      documents: peerAuthentication('STRICT') + service('http', app.port),
+    });
+    await using sidecar = await mesh.inProcess();
+    renameSync(mesh.path('mesh'), mesh.path('moved'));
+    await sidecar.waitForLog('config_invalid');
+    using plain = await connectRaw({ port: sidecar.port });
+    await plain.write(get());
+    assert.equal((await plain.readToEnd()).bytes.length, 0, 'still STRICT');
+    renameSync(mesh.path('moved'), mesh.path('mesh'));
+    while ((await readyState(sidecar)).config.lastError !== null);
+    assert.equal((await readyState(sidecar)).config.generation, 1);
   });
 
   it('is refused when the new trust domain is not the certificate’s', async () => {
