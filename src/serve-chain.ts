@@ -45,6 +45,10 @@ export interface ServedConnection {
 
 const NO_NAMES: ReadonlySet<string> = new Set();
 
+function nothing(): void {
+  // The table of live connections hears of the end by itself.
+}
+
 export function serveHttp(context: ServingContext, served: ServedConnection): void {
   const { connection, end, facts, plan, route, secure } = served;
   const { accessLog, counters, loggers, onBug, routes, snapshot } = context;
@@ -68,9 +72,9 @@ export function serveHttp(context: ServingContext, served: ServedConnection): vo
       connection.requests++;
     },
     onBug,
-    onClosed: () => {},
+    onClosed: nothing,
   });
-  connection.owner = { close: () => http.destroy(), closeGracefully: () => http.drain() };
+  connection.owner = { close: (reason) => http.destroy(reason), closeGracefully: () => http.drain() };
   http.start();
 }
 

@@ -7,6 +7,7 @@
  * It knows the control half only by messages (`messages.ts`): snapshots and secrets in, reports out.
  */
 import type { TLSSocket } from 'node:tls';
+import { chainText } from './chain-text.ts';
 import { ConnectionLog } from './connection-log.ts';
 import { detach } from './core/detach.ts';
 import { makeReport } from './data-report.ts';
@@ -194,6 +195,10 @@ export class Sidecar {
       handlers: {
         needsSniff: (route) => (route.kind === 'inbound' ? sniffNeeds(this.#planOf(route)) : 'none'),
         onAccepted: (accepted) => this.#chooseChain(accepted),
+        onClosed: () => {
+          this.#listenerCounters.cxActive--;
+          this.#listenerCounters.cxDestroy++;
+        },
         onRefused: (refused) => this.#log.refusedEarly(refused),
         onAcceptError: (error) => this.#log.acceptFailed(error),
       },
@@ -212,10 +217,6 @@ export class Sidecar {
   #chooseChain(accepted: AcceptedConnection): void {
     this.#listenerCounters.cxTotal++;
     this.#listenerCounters.cxActive++;
-    accepted.socket.once('close', () => {
-      this.#listenerCounters.cxActive--;
-      this.#listenerCounters.cxDestroy++;
-    });
     const { route, connection } = accepted;
     if (route.kind === 'outbound') {
       this.#log.refused(accepted, {
@@ -385,11 +386,4 @@ export class Sidecar {
       .get('main')
       .error('bug', { error: messageOf(thrown), stack }, 'An unexpected exception destroyed a connection');
   };
-}
-
-/** `http mTLS (PeerAuthentication foo/default)`. */
-function chainText(plan: PortPlan, choice: ChosenChain): string {
-  const tls =
-    choice.tls === 'terminate' ? 'mTLS' : choice.tls === 'passthrough' ? 'TLS untouched' : 'plaintext';
-  return `${choice.kind} ${tls} under ${plan.mode} (${plan.modeFrom})`;
 }

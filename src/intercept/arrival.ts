@@ -57,6 +57,8 @@ export interface InterceptHandlers {
   /** What must be known before a chain of this destination can be chosen. */
   needsSniff(route: InboundDirection | OutboundDirection): SniffNeed;
   onAccepted(accepted: AcceptedConnection): void;
+  /** A connection that was accepted is gone, and out of the table. */
+  onClosed(connection: LiveConnection): void;
   /** Must not throw. May run for every connection of a flood: bound the log lines. */
   onRefused(refused: RefusedConnection): void;
   /** accept(2) failed, e.g. EMFILE; the listener goes on. */
@@ -77,7 +79,6 @@ export class Arrival implements ConnectionOwner {
   readonly #remote: Address;
   readonly #local: Address;
   readonly #connection: LiveConnection;
-  #need: 'tls' | 'tls+http' = 'tls+http';
   /** What was read and does not tell yet: the first `#heldBytes` of `#held`. */
   #held: Buffer | null = null;
   #heldBytes = 0;
@@ -100,17 +101,15 @@ export class Arrival implements ConnectionOwner {
       { direction: route.kind, destination: route.destination, remote },
       this,
     );
-    socket.once('close', this.#onClose);
+    socket.on('close', this.#onClose);
   }
 
   /** Begins to read, or hands over at once if nothing needs to be known. */
   start(): void {
-    const need = this.#context.handlers.needsSniff(this.#route);
-    if (need === 'none') {
+    if (this.#context.handlers.needsSniff(this.#route) === 'none') {
       this.#handOver(OPAQUE);
       return;
     }
-    this.#need = need;
     const { limits, protocolDetectionTimeoutMs } = this.#context.settings();
     this.#timer =
       protocolDetectionTimeoutMs > 0
@@ -138,7 +137,9 @@ export class Arrival implements ConnectionOwner {
   readonly #onData = (chunk: Buffer): void => {
     const silentBefore = this.#heldBytes === 0;
     const received = this.#append(chunk);
-    const answer = sniff(received, this.#need);
+    // Asked anew: what comes after a change of mode must meet the chains of the new one.
+    const need = this.#context.handlers.needsSniff(this.#route);
+    const answer = need === 'none' ? OPAQUE : sniff(received, need);
     if (answer.kind === 'more') {
       if (silentBefore) this.#restartDeadline();
     } else if (answer.kind === 'malformed') {
@@ -222,6 +223,9 @@ export class Arrival implements ConnectionOwner {
     this.#stopSniffing();
     this.#state = 'handed-over';
     const socket = this.#socket;
+    // What stays on the socket for its life knows the entry alone: nothing of the arrival outlives its work.
+    socket.removeListener('close', this.#onClose);
+    socket.on('close', closeListener(this.#context, this.#connection));
     socket.pause();
     if (held !== null) socket.unshift(held);
     try {
@@ -253,4 +257,11 @@ export class Arrival implements ConnectionOwner {
       hint,
     });
   }
+}
+
+function closeListener({ handlers, live }: ArrivalContext, connection: LiveConnection): () => void {
+  return () => {
+    live.remove(connection);
+    handlers.onClosed(connection);
+  };
 }

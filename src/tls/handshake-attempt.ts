@@ -48,7 +48,8 @@ export class HandshakeAttempt {
     this.remote = formatAddress({ ip: plainIp(raw.remoteAddress ?? ''), port: raw.remotePort ?? 0 });
     this.#listeners = listeners;
     this.#allowHalfOpen = raw.allowHalfOpen;
-    raw.on('error', ignoreError);
+    // The listener's own is there for life; a third one would cost each connection a longer list.
+    if (raw.listenerCount('error') === 0) raw.on('error', ignoreError);
   }
 
   /** Hands the socket to the library. */
@@ -65,6 +66,7 @@ export class HandshakeAttempt {
   secured(socket: tls.TLSSocket): void {
     socket.on('error', ignoreError);
     if (!this.#end()) return;
+    dropAlpnCopy(socket);
     socket.allowHalfOpen = this.#allowHalfOpen;
     this.raw.allowHalfOpen = this.#allowHalfOpen;
     this.#listeners.onSecured(socket);
@@ -93,4 +95,13 @@ export class HandshakeAttempt {
   readonly #onRawClose = (): void => {
     this.fail('closed', null);
   };
+}
+
+/**
+ * Node copies the server's ALPN list for each connection into its pool of buffers, and those few bytes would hold
+ * 64 KiB of it for the connection's life. Nothing reads them after the handshake.
+ */
+function dropAlpnCopy(socket: tls.TLSSocket): void {
+  const options: unknown = Reflect.get(socket, '_tlsOptions');
+  if (typeof options === 'object' && options !== null) Reflect.set(options, 'ALPNProtocols', undefined);
 }

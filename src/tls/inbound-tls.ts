@@ -68,8 +68,8 @@ export interface InboundTls {
     onDone: (result: HandshakeResult) => void,
   ): void;
   /**
-   * Judges a peer that was let in before by the trust in force now. null: it would be let in again. A session
-   * that was resumed may have lost its intermediates; it is then refused.
+   * Judges a peer that was let in before by the trust in force now. null: it would be let in again. After a
+   * change of roots a session that was resumed may lack the intermediates to prove that; it is then refused.
    */
   judgeAgain(socket: tls.TLSSocket): ErrorCodeName | null;
 }
@@ -104,6 +104,8 @@ class InboundTlsRoom implements InboundTls {
   readonly #deps: InboundTlsDeps;
   /** By raw socket: the TLS socket's `_parent` is the one way from it to what was handed in. */
   readonly #attempts = new WeakMap<net.Socket, HandshakeAttempt>();
+  /** The trust that each peer was last found good under: a resumed session cannot prove its chain again. */
+  readonly #provenUnder = new WeakMap<tls.TLSSocket, TrustView>();
   #current: Installed | null = null;
 
   constructor(deps: InboundTlsDeps) {
@@ -127,8 +129,13 @@ class InboundTlsRoom implements InboundTls {
 
   judgeAgain(socket: tls.TLSSocket): ErrorCodeName | null {
     if (this.#current === null) return 'tls_no_secret';
-    const result = acceptPeer(socket, this.#current.trust, false, this.#deps.nowMs());
-    return result.ok ? null : result.refusal.code;
+    const { trust } = this.#current;
+    const before = this.#provenUnder.get(socket);
+    const proven = trust.provenByLibrary && before !== undefined && trust.hasPoolOf(before);
+    const result = acceptPeer(socket, trust, proven, this.#deps.nowMs());
+    if (!result.ok) return result.refusal.code;
+    this.#provenUnder.set(socket, trust);
+    return null;
   }
 
   accept(
@@ -184,9 +191,13 @@ class InboundTlsRoom implements InboundTls {
     this.#attemptOf(socket)?.fail('library-error', error);
   };
 
+  /** Once: either answer ends the attempt, and a connection is not to keep its own for life. */
   #attemptOf(socket: tls.TLSSocket): HandshakeAttempt | undefined {
     const raw: unknown = Reflect.get(socket, '_parent');
-    return raw instanceof net.Socket ? this.#attempts.get(raw) : undefined;
+    if (!(raw instanceof net.Socket)) return undefined;
+    const attempt = this.#attempts.get(raw);
+    this.#attempts.delete(raw);
+    return attempt;
   }
 
   /** The library is content: only `acceptPeer` makes a peer of that. Never throws. */
@@ -214,6 +225,7 @@ class InboundTlsRoom implements InboundTls {
         attempt.raw.destroy();
         return this.#failure(attempt, ALPN_DIFFERS, null, '');
       }
+      this.#provenUnder.set(socket, trust);
       const cipher = socket.getCipher().name;
       const tlsVersion = socket.getProtocol() ?? '';
       counters.addHandshake(tlsVersion, cipher, verdict.resumed);

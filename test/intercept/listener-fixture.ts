@@ -88,6 +88,7 @@ export class ListenerFixture implements AsyncDisposable {
         onRefused(refused) {
           fixture.refused.push(refused);
         },
+        onClosed() {},
         onAcceptError(error) {
           throw error;
         },

@@ -56,6 +56,7 @@ const listeners = await openListeners({
     onRefused({ code, remote, destination, hint }) {
       report({ event: 'refused', code, remote, destination, hint });
     },
+    onClosed() {},
     onAcceptError(error) {
       report({ event: 'accept-error', message: error.message });
     },
