@@ -190,7 +190,8 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
     entry.responseFlags = code.flag;
     entry.responseCodeDetails =
       reason.code === 'downstream_reset' ? 'downstream_remote_disconnect' : reason.code;
-    if (!this.#answerBegun) entry.responseCode = code.status;
+    // What we end for a reason of our own is closed without an answer.
+    if (!this.#answerBegun) entry.responseCode = code.source === 'local' ? 0 : code.status;
     this.#finish(null, reason);
   }
 

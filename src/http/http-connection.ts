@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import { formatAddress } from '../core/address.ts';
+import type { ErrorCodeName } from '../core/errors.ts';
 import { ERROR_CODES } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { AccessLogEntry } from '../observe/access-log-entry.ts';
@@ -66,8 +67,9 @@ export class HttpConnection implements ServerHandler, ExchangeRecorder {
     this.#codec.drain();
   }
 
-  destroy(): void {
-    this.#codec.destroy();
+  /** Ends it at once, for a reason of ours. */
+  destroy(code: ErrorCodeName): void {
+    this.#codec.destroy({ code, detail: ERROR_CODES[code].meaning });
   }
 
   onExchange(exchange: ServerExchange): void {

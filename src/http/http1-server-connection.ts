@@ -13,7 +13,7 @@
  */
 import type { Socket } from 'node:net';
 import type { ErrorCodeName } from '../core/errors.ts';
-import { ERROR_CODES } from '../core/errors.ts';
+import { ERROR_CODES, messageOf } from '../core/errors.ts';
 import type { Refusal, ResetReason, ServerHandler } from './exchange.ts';
 import type { Fields } from './fields.ts';
 import type { HeadScanner } from './head-scanner.ts';
@@ -90,10 +90,13 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
     this.#closeIfDone();
   }
 
-  destroy(): void {
+  /** Ends it at once, for a reason of ours. */
+  destroy(reason: ResetReason, reset: boolean = this.#queue[0]?.framing === 'until-close'): void {
+    if (reset) this.#raw.resetAndDestroy();
     // TLS before what it stands on: the other way round, in the turn of a handshake's end, Node crashes (26.10).
-    this.#socket.destroy();
+    else this.#socket.destroy();
     this.#raw.destroy();
+    for (const exchange of this.#queue.splice(0)) exchange.abandon(reason);
   }
 
   // --- reading
@@ -202,7 +205,7 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
 
   #answerAndClose(code: ErrorCodeName, method: string): void {
     if (ERROR_CODES[code].status === 0) {
-      this.destroy();
+      this.destroy({ code, detail: '' });
       return;
     }
     writeError(this.#writer, code, method);
@@ -250,9 +253,9 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
 
   #resumeReading(): void {
     this.#reader.resume();
+    this.#setPhase();
     if (this.#reader.paused || this.#closed || this.#ending.begun) return;
     this.#socket.resume();
-    this.#setPhase();
     this.#closeIfDone();
   }
 
@@ -366,16 +369,13 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
   }
 
   onBodyStalled(): void {
-    if (this.#reading === null) this.destroy();
+    if (this.#reading === null) this.destroy(this.#stalled('of the body came'));
     else this.#failBody(this.#reading, this.#stalled('of the body came'));
   }
 
   /** The client does not take its answer: there is nothing left to tell it. */
   onReaderStalled(): void {
-    const current = this.#queue[0];
-    this.#queue.length = 0;
-    current?.abandon(this.#stalled('of the answer was taken'));
-    this.#raw.resetAndDestroy();
+    this.destroy(this.#stalled('of the answer was taken'), true);
   }
 
   #stalled(what: string): ResetReason {
@@ -395,6 +395,6 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
 
   onBug(thrown: unknown): void {
     this.#options.onBug(thrown);
-    this.destroy();
+    this.destroy({ code: 'bug', detail: messageOf(thrown) });
   }
 }

@@ -7,7 +7,9 @@
  * that takes a byte now and then, does not move it.
  */
 import { Deadline } from '../core/clock.ts';
+import { ERROR_CODES } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
+import type { ResetReason } from './exchange.ts';
 
 /**
  * idle: for a request. head: for the rest of a head. body: for the client's next body bytes. reader: for the
@@ -19,6 +21,8 @@ export type Phase = 'none' | 'idle' | 'head' | 'body' | 'reader' | 'waiting' | '
 /** After an answer that ends a connection with request bytes still coming, they are read and dropped. */
 const LINGER_MS = 1_000;
 
+const TIMED_OUT: ResetReason = { code: 'idle_timeout', detail: ERROR_CODES.idle_timeout.meaning };
+
 /** Whose phases these are: hears which of them took too long. */
 export interface PhaseOwner {
   readonly bytesWritten: number;
@@ -27,7 +31,7 @@ export interface PhaseOwner {
   onReaderStalled(): void;
   close(): void;
   /** Nothing can be said to the client any more. */
-  destroy(): void;
+  destroy(reason: ResetReason): void;
   onBug(thrown: unknown): void;
 }
 
@@ -85,18 +89,18 @@ export class PhaseDeadline {
           if (!this.#answerMoved()) owner.onBodyStalled();
           return;
         case 'reader':
+        case 'flush':
           owner.onReaderStalled();
           return;
         case 'idle':
           owner.close();
           return;
         case 'waiting':
-          if (!this.#answerMoved()) owner.destroy();
+          if (!this.#answerMoved()) owner.destroy(TIMED_OUT);
           return;
-        case 'flush':
         case 'linger':
         case 'none':
-          owner.destroy();
+          owner.destroy(TIMED_OUT);
           return;
         default:
           this.phase satisfies never;
