@@ -19,6 +19,8 @@ export function judgeAgain(
   if (connection.phase !== 'http' && connection.phase !== 'tcp') return null;
   const plan = planOfPort(snapshot, connection.destination.port);
   if (plan.protocol === 'http2') return 'http2_not_supported';
+  // Bytes that pass by all HTTP rules.
+  if (plan.protocol === 'http' && connection.phase === 'tcp') return 'no_filter_chain_match';
   if (secured === undefined) return plan.mode === 'STRICT' ? 'no_filter_chain_match' : null;
   if (plan.mode === 'DISABLE') return 'no_filter_chain_match';
   return tls.judgeAgain(secured);
