@@ -78,11 +78,11 @@ export function acceptPeer(
     if (remembered.notAfterMs <= nowMs) {
       return refuse(outdatedCertificate('expired', remembered.notAfterMs, true), certificate);
     }
-    return { ok: true, peer: svid, chainSerials: remembered.serials, resumed };
+    return { ok: true, peer: remembered.peer, chainSerials: remembered.serials, resumed };
   }
-  const chain = rememberedChain(certificate, svid, followedAtMs, nowMs);
+  const chain = rememberedChain(certificate, svid, followedAtMs, nowMs, remembered);
   trust.remember(svid.hash, chain);
-  return { ok: true, peer: svid, chainSerials: chain.serials, resumed };
+  return { ok: true, peer: chain.peer, chainSerials: chain.serials, resumed };
 }
 
 /** What the peer sent besides its leaf, nearest first. */
@@ -98,6 +98,7 @@ function rememberedChain(
   svid: SvidFacts,
   followedAtMs: number,
   nowMs: number,
+  before: RememberedChain | undefined,
 ): RememberedChain {
   const serials = [svid.serial];
   let { notAfterMs } = svid;
@@ -107,7 +108,12 @@ function rememberedChain(
     // One that has ended already was not needed: the chain verified without it.
     if (endMs > nowMs && endMs < notAfterMs) notAfterMs = endMs;
   }
-  return { serials, notAfterMs, followedAtMs };
+  // The same bytes under the same hash: what was read of them serves all connections of this leaf.
+  const peer = before?.peer ?? svid;
+  if (before !== undefined && String(before.serials) === String(serials)) {
+    return { peer, serials: before.serials, notAfterMs, followedAtMs };
+  }
+  return { peer, serials, notAfterMs, followedAtMs };
 }
 
 /** The library said no, or had nothing to say it of. */

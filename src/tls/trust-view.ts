@@ -5,11 +5,14 @@
  * leaf alone. A new trust view forgets it all.
  */
 import { MeshError } from '../core/errors.ts';
+import type { PeerIdentity } from '../core/peer-identity.ts';
 import type { SecretMaterial } from '../core/secret.ts';
 import { parseBundles, type TrustBundles } from '../svid/trust-bundles.ts';
 
 /** What a full handshake proved of the chain above a leaf. */
 export interface RememberedChain {
+  /** One object for all connections of a leaf. */
+  readonly peer: PeerIdentity;
   /** Lower-case hex, leaf first. */
   readonly serials: readonly string[];
   /** The earliest end of any certificate that the peer sent. */
