@@ -11,6 +11,7 @@
 import { formatAddress } from './core/address.ts';
 import { messageOf, whyOf } from './core/errors.ts';
 import { detach } from './core/detach.ts';
+import { listenFix } from './core/listen-fix.ts';
 import type { SecretMaterial, SecretSource } from './core/secret.ts';
 import { createAdminEndpoints, createMetricsEndpoints, createReadinessEndpoints } from './admin-endpoints.ts';
 import type { AdminSources } from './admin-endpoints.ts';
@@ -134,7 +135,7 @@ export class Control implements AdminSources {
     this.#expiryTimer = setInterval(() => this.#checkExpiry(), EXPIRY_CHECK_INTERVAL_MS);
     this.counters.startedAtMs = Date.now();
     this.readiness.clear('not_started');
-    this.#log.info('started', { intercept, inbound, admin, readiness, metrics }, 'Listening');
+    this.#log.info('listening', { intercept, inbound, admin, readiness, metrics }, 'Listening');
     return { intercept, ...(inbound === null ? {} : { inbound }), admin, readiness, metrics };
   }
 
@@ -364,9 +365,8 @@ export class Control implements AdminSources {
       return server.address().port;
     } catch (thrown) {
       const where = formatAddress({ ip: address.bind, port: address.port });
-      throw new StartError([
-        `postern: Cannot listen on "${where}": ${messageOf(thrown)}; free the port or set ${setting}.port`,
-      ]);
+      const fix = listenFix(thrown, setting, 'port');
+      throw new StartError([`postern: Cannot listen on "${where}": ${messageOf(thrown)}; ${fix}`]);
     }
   }
 

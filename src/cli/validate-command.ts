@@ -42,7 +42,8 @@ export const validateCommand: Command = {
     const worst = findings.some(({ severity }) => severity === 'error');
     const warned = findings.some(({ severity }) => severity === 'warning');
     const bad = worst || (warned && parsed.values['strict'] === true);
-    if (!json && !bad) process.stdout.write(`ok: ${documents.files.length} files\n`);
+    const files = documents.files.length;
+    if (!json && !bad) process.stdout.write(`ok: ${files} ${files === 1 ? 'file' : 'files'}\n`);
     return bad ? EXIT_NEGATIVE : EXIT_OK;
   },
 };

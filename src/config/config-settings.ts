@@ -145,7 +145,7 @@ export class ConfigSettings {
       (isNumber ? typeof node.value !== 'number' : typeof node.value !== 'string')
     ) {
       const wanted = isNumber ? 'a number' : 'text';
-      const fix = isNumber ? 'write digits without quotes' : 'write text, in quotes if needed';
+      const fix = isNumber ? 'write digits without quotes' : howToWrite(key);
       reader.reportValue(name, 'wrong_type', `${describe(node)} is not ${wanted}`, fix);
       return;
     }
@@ -166,4 +166,8 @@ export class ConfigSettings {
     const message = `the environment variable "${shown(name)}" has no effect`;
     this.#problems.add('warning', 'unknown_field', position, '', message, `did you mean "${nearest}"?`);
   }
+}
+
+function howToWrite(key: ConfigKey): string {
+  return key.type === 'duration' ? 'write it as 24h, 90s or 250ms' : 'write text, in quotes if needed';
 }

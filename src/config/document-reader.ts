@@ -95,7 +95,7 @@ export class DocumentReader {
 
   /** A postern.yaml that stands in its own `config` folder. */
   skipConfigFile(tree: TreeNode, kind: ConfigFileKind, source: SourceText): void {
-    const message = `this is a ${kind}, not an Istio document; it is skipped here`;
+    const message = `this looks like ${kind}, not an Istio document; it is skipped here`;
     this.#problems.add('info', 'skipped_kinds', source.at(tree.offset), '', message, '');
   }
 

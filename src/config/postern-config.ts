@@ -124,7 +124,7 @@ function readPosternConfig(
   // With YAML that cannot be read everything would also be "missing": one reason is enough.
   const config =
     parsed.problems.length > 0 ? null : buildConfig(settings, input.file, readEntries(root, folder));
-  if (config?.config.length === 0) {
+  if (config?.config.length === 0 && !problems.sorted().some(({ path }) => path === 'config')) {
     const message = 'no Istio documents are listed: every port takes plaintext and mTLS';
     problems.add('warning', 'empty', settings.filePosition, 'config', message, 'add config: [./mesh]');
   }

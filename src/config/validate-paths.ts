@@ -57,7 +57,7 @@ function notUsableYet(file: string, kind: ConfigFileKind): Problem {
     path: '',
     severity: 'warning',
     code: 'not_usable_yet',
-    message: `this is a ${kind}, and this version has no ${part} that would read it`,
+    message: `this looks like ${kind}, and this version has no ${part} that would read it`,
     fix: 'it was not checked',
   };
 }

@@ -153,7 +153,7 @@ class FileSecrets implements SecretSource {
       try {
         texts.push(await readBounded(file));
       } catch (thrown) {
-        return `Cannot read "${file}": ${messageOf(thrown)}`;
+        return `Cannot read "${file}": ${messageOf(thrown)}; correct the path or the permissions`;
       }
     }
     if (this.#isStopped) return null;

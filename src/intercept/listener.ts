@@ -9,6 +9,7 @@ import type { Server, Socket } from 'node:net';
 import type { Address } from '../core/address.ts';
 import { formatAddress, plainIp } from '../core/address.ts';
 import { messageOf } from '../core/errors.ts';
+import { listenFix } from '../core/listen-fix.ts';
 import type { ArrivalContext, InterceptHandlers, InterceptSettings } from './arrival.ts';
 import { Arrival } from './arrival.ts';
 import type { AppTarget, DirectionSettings, ListenerKind } from './direction.ts';
@@ -76,7 +77,7 @@ export async function openListeners(options: ListenerOptions): Promise<Intercept
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       acceptConnection(socket, kind, options, directionSettings, context, counters);
     });
-    await listen(server, options, port);
+    await listen(server, options, port, kind === 'main' ? 'port' : 'inboundPort');
     servers.push(server);
     server.on('error', (error) => {
       counters.acceptErrors++;
@@ -97,14 +98,22 @@ export async function openListeners(options: ListenerOptions): Promise<Intercept
   }
 }
 
-function listen(server: Server, options: ListenerOptions, port: number): Promise<void> {
+function listen(
+  server: Server,
+  options: ListenerOptions,
+  port: number,
+  setting: 'port' | 'inboundPort',
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const onError = (error: Error): void => {
       const where = formatAddress({ ip: options.bind, port });
       reject(
-        new Error(`Cannot listen on "${where}": ${error.message}; free the port or choose another`, {
-          cause: error,
-        }),
+        new Error(
+          `Cannot listen on "${where}": ${error.message}; ${listenFix(error, 'intercept', setting)}`,
+          {
+            cause: error,
+          },
+        ),
       );
     };
     server.once('error', onError);

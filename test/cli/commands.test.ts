@@ -148,7 +148,7 @@ describe('validate', () => {
     using folder = new TempFolder();
     folder.write('mesh/a.yaml', good);
     const exit = await runPostern(['validate', 'mesh'], { cwd: folder.path });
-    assert.deepEqual(exit, { code: 0, signal: null, stdout: 'ok: 1 files\n', stderr: '' });
+    assert.deepEqual(exit, { code: 0, signal: null, stdout: 'ok: 1 file\n', stderr: '' });
   });
 
   it('warns of a port that this version refuses: exit 0, and 1 with --strict', async () => {

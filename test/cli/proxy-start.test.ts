@@ -107,6 +107,16 @@ describe('proxy that cannot start', () => {
     assert.match(stderr, /broken\.yaml:\d+:\d+: admni: .*admin/);
   });
 
+  it('exits 1 for an address that this host does not have, and says which setting to change', async () => {
+    for (const name of ['intercept', 'metrics']) {
+      // RFC 5737: for documentation, no host has it.
+      const foreign = ['proxy', '--config', mesh.configFile, `--${name}.bind`, '192.0.2.1'];
+      const { code, stderr } = await runPostern(foreign);
+      assert.equal(code, 1, stderr);
+      assert.match(stderr, new RegExp(`^postern: .*192\\.0\\.2\\.1.*; set ${name}\\.bind`, 'm'));
+    }
+  });
+
   it('exits 1 when a port is taken, and says which', async () => {
     const holder = createServer();
     holder.listen(0, '127.0.0.1');
@@ -124,7 +134,7 @@ describe('proxy that cannot start', () => {
           .filter((line) => !line.startsWith('{'));
         assert.equal(lines.length, 1, stderr);
         assert.match(lines[0] ?? '', new RegExp(`127\\.0\\.0\\.1:${port}`));
-        assert.match(lines[0] ?? '', /EADDRINUSE/);
+        assert.match(lines[0] ?? '', new RegExp(`EADDRINUSE.*; free the port or set ${name}\\.port`));
       }
     } finally {
       holder.close();

@@ -34,6 +34,8 @@ async function linesOf(
   for (const client of [member, plain, bad]) client.close();
   assert.equal((await proxy.stop()).code, 0);
   for (const line of proxy.stderr.trimEnd().split('\n')) assert.doesNotThrow(() => JSON.parse(line), line);
+  const listening = proxy.logs.find(({ code }) => code === 'listening');
+  assert.equal(listening?.['intercept'], port, 'who needs the ports before the ready line reads them here');
   assert.match(proxy.stdoutLines[0] ?? '', /^\{"ready":true,/);
   assert.equal(proxy.stdout.match(/"ready":true/g)?.length, 1);
   return { lines: proxy.stdoutLines.slice(1), mesh };
@@ -113,7 +115,7 @@ describe('standard output of proxy', () => {
       child.stdout.destroy();
       child.stderr.setEncoding('utf8').on('data', (text: string) => {
         stderr += text;
-        const port = /"code":"started","intercept":(\d+)/.exec(stderr)?.[1];
+        const port = /"code":"listening","intercept":(\d+)/.exec(stderr)?.[1];
         if (port !== undefined) listening.resolve(Number(port));
       });
       const port = await withDeadline(listening.promise, 10_000, 'the sidecar to listen', () => stderr);

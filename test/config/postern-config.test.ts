@@ -133,6 +133,12 @@ drainMax: 2m
     ['a section that is a value', `${MINIMAL}admin: 15000\n`, ['error wrong_type 4:8 admin']],
     ['a value that is a section', `${MINIMAL}drain: {s: 5}\n`, ['error wrong_type 4:8 drain']],
     ['a duration without unit', `${MINIMAL}drain: "5"\n`, ['error bad_value 4:8 drain']],
+    ['a duration as a number', `${MINIMAL}drain: 5\n`, ['error wrong_type 4:8 drain']],
+    [
+      'one document path that is no list',
+      MINIMAL.replace('[./mesh]', './mesh'),
+      ['error wrong_type 3:9 config'],
+    ],
     [
       'a limit of nothing',
       `${MINIMAL}limits: {maxHeadBytes: 0}\n`,

@@ -117,7 +117,10 @@ describe('file secrets at start', () => {
 
   it('reject with the reason if the files cannot be used', async () => {
     const table: readonly (readonly [what: RegExp, spoil: () => Promise<void>])[] = [
-      [/Cannot read ".*key\.pem": .*ENOENT/, async () => rm(join(folder, 'key.pem'))],
+      [
+        /Cannot read ".*key\.pem": .*ENOENT.*; correct the path or the permissions/,
+        async () => rm(join(folder, 'key.pem')),
+      ],
       [/it is empty/, async () => writeFile(join(folder, 'cert.pem'), '')],
       [/longer than/, async () => writeFile(join(folder, 'root.pem'), 'x'.repeat(1_100_000))],
       [/does not fit/, async () => writeFile(join(folder, 'key.pem'), (await ca.issue()).keyPem)],
