@@ -12,6 +12,7 @@ import type { Socket } from 'node:net';
 import { Deadline } from '../core/clock.ts';
 import type { ErrorCodeName } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
+import { destroySocket } from '../core/end-socket.ts';
 import type { ClientExchange, RequestHead, UpstreamSink } from './exchange.ts';
 import type { Fields } from './fields.ts';
 import type { HeadScanner } from './head-scanner.ts';
@@ -106,9 +107,7 @@ export class Http1ClientConnection implements MessageOwner {
 
   destroy(): void {
     this.#reader.stop();
-    // TLS before what it stands on: the other way round, in the turn of a handshake's end, Node crashes (26.10).
-    this.#socket.destroy();
-    this.#raw.destroy();
+    destroySocket(this.#raw, this.#socket);
     this.#leave();
   }
 

@@ -14,6 +14,7 @@
 import type { Socket } from 'node:net';
 import type { ErrorCodeName } from '../core/errors.ts';
 import { ERROR_CODES, messageOf } from '../core/errors.ts';
+import { destroySocket, resetSocket } from '../core/end-socket.ts';
 import type { Refusal, ResetReason, ServerHandler } from './exchange.ts';
 import type { Fields } from './fields.ts';
 import type { HeadScanner } from './head-scanner.ts';
@@ -92,10 +93,8 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
 
   /** Ends it at once, for a reason of ours. */
   destroy(reason: ResetReason, reset: boolean = this.#queue[0]?.framing === 'until-close'): void {
-    if (reset) this.#raw.resetAndDestroy();
-    // TLS before what it stands on: the other way round, in the turn of a handshake's end, Node crashes (26.10).
-    else this.#socket.destroy();
-    this.#raw.destroy();
+    if (reset) resetSocket(this.#raw, this.#socket);
+    else destroySocket(this.#raw, this.#socket);
     for (const exchange of this.#queue.splice(0)) exchange.abandon(reason);
   }
 
@@ -165,7 +164,7 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
       this.#queue.pop();
       if (exchange.started) {
         exchange.abandon({ code: 'downstream_reset', detail });
-        if (exchange.headSent && exchange.framing === 'until-close') this.#raw.resetAndDestroy();
+        if (exchange.headSent && exchange.framing === 'until-close') resetSocket(this.#raw, this.#socket);
       }
     }
     // What was answered before may not be flushed yet.
@@ -189,7 +188,7 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
     this.#queue.length = 0;
     exchange.abandon(reason);
     if (this.#closed) return;
-    if (exchange.headSent) this.#raw.resetAndDestroy();
+    if (exchange.headSent) resetSocket(this.#raw, this.#socket);
     else this.#answerAndClose(reason.code, exchange.head.method);
   }
 
@@ -299,7 +298,7 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
     if (!exchange.headSent) this.#answerAndClose(reason.code, exchange.head.method);
     else if (exchange.framing !== 'until-close') this.close();
     // Only RST tells a client that reads until the close that the body is not whole.
-    else this.#raw.resetAndDestroy();
+    else resetSocket(this.#raw, this.#socket);
   }
 
   // --- ending

@@ -7,6 +7,7 @@ import { formatAddress, plainIp } from '../core/address.ts';
 import type { DialAttempt, Dialer, DialTarget } from '../core/dialer.ts';
 import { ERROR_CODES, MeshError } from '../core/errors.ts';
 import type { ErrorCodeName } from '../core/errors.ts';
+import { destroySocket } from '../core/end-socket.ts';
 import type { FilterChain } from '../http/filter-chain.ts';
 import type { ConnectionFacts, Verdict } from '../http/filter.ts';
 import type { EntrySink } from '../http/http-connection.ts';
@@ -137,9 +138,7 @@ export class TcpConnection {
     if (this.#done) return;
     this.#attempt?.abort();
     this.#attempt = null;
-    // TLS before what it stands on: the other way round, in the turn of a handshake's end, Node crashes (26.10).
-    this.#options.end.socket.destroy();
-    this.#options.end.raw.destroy();
+    destroySocket(this.#options.end.raw, this.#options.end.socket);
     this.#entry.responseFlags = ERROR_CODES[code].flag;
     if (this.#entry.connectionTerminationDetails === '') this.#entry.connectionTerminationDetails = code;
     this.#finish({ bytesReceived: 0, bytesSent: 0, end: 'ended', detail: code });

@@ -5,6 +5,7 @@
  */
 import type { Socket } from 'node:net';
 import { Deadline } from '../core/clock.ts';
+import { resetSocket } from '../core/end-socket.ts';
 import { copyForWriting } from './write-buffers.ts';
 
 export interface TunnelEnd {
@@ -110,7 +111,7 @@ export class Tunnel {
     for (const side of [this.#downstream, this.#upstream]) {
       if (side.raw.destroyed) continue;
       // A peer must not take a broken stream for a finished one.
-      if (reset) side.raw.resetAndDestroy();
+      if (reset) resetSocket(side.raw, side.socket);
       else side.socket.destroy();
     }
     this.#onClosed({ bytesReceived: this.bytesReceived, bytesSent: this.bytesSent, end, detail });
