@@ -48,6 +48,8 @@ export class HttpConnection implements ServerHandler, ExchangeRecorder {
   readonly #codec: Http1ServerConnection;
   readonly #localAddress: string;
   readonly #remoteAddress: string;
+  #countedRead = 0;
+  #countedWritten = 0;
 
   constructor(options: HttpConnectionOptions) {
     this.#options = options;
@@ -92,6 +94,7 @@ export class HttpConnection implements ServerHandler, ExchangeRecorder {
     else if (failure !== null) this.#explainFailure(entry, failure);
     if (entry.responseCode > 0) counters.addResponse(entry.responseCode);
     requests.add(entry.responseCode, entry.responseFlags, entry.durationMs);
+    this.#countBytes();
     this.#writeEntry(entry);
   }
 
@@ -127,9 +130,18 @@ export class HttpConnection implements ServerHandler, ExchangeRecorder {
     const { counters } = this.#options;
     counters.cxActive--;
     counters.cxDestroy++;
-    counters.cxRxBytes += this.#codec.bytesRead;
-    counters.cxTxBytes += this.#codec.bytesWritten;
+    this.#countBytes();
     this.#options.onClosed();
+  }
+
+  /** With every request: a connection may live for days. */
+  #countBytes(): void {
+    const { counters } = this.#options;
+    const { bytesRead, bytesWritten } = this.#codec;
+    counters.cxRxBytes += bytesRead - this.#countedRead;
+    counters.cxTxBytes += bytesWritten - this.#countedWritten;
+    this.#countedRead = bytesRead;
+    this.#countedWritten = bytesWritten;
   }
 
   onBug(thrown: unknown): void {

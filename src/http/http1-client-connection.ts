@@ -48,6 +48,9 @@ export class Http1ClientConnection implements MessageOwner {
   readonly upstreamHost: string;
   readonly upstreamLocalAddress: string;
   bytesRead = 0;
+  /** How much of each way its pool has counted. */
+  countedRead = 0;
+  countedWritten = 0;
   /** Exchanges opened so far. */
   exchanges = 0;
   readonly #socket: Socket;

@@ -69,6 +69,7 @@ export class EndpointPool implements ExchangeOpener, ClientConnectionOwner {
   }
 
   onIdle(connection: Http1ClientConnection): void {
+    this.#countBytes(connection);
     if (this.#closed) {
       connection.destroy();
       return;
@@ -82,10 +83,19 @@ export class EndpointPool implements ExchangeOpener, ClientConnectionOwner {
     if (!this.#all.delete(connection)) return;
     counters.cxActive--;
     counters.cxDestroy++;
-    counters.cxRxBytes += connection.bytesRead;
-    counters.cxTxBytes += connection.bytesWritten;
+    this.#countBytes(connection);
     const at = this.#idle.indexOf(connection);
     if (at >= 0) this.#idle.splice(at, 1);
+  }
+
+  /** With every exchange: a connection may live for days. */
+  #countBytes(connection: Http1ClientConnection): void {
+    const { counters } = this.#options;
+    const { bytesRead, bytesWritten } = connection;
+    counters.cxRxBytes += bytesRead - connection.countedRead;
+    counters.cxTxBytes += bytesWritten - connection.countedWritten;
+    connection.countedRead = bytesRead;
+    connection.countedWritten = bytesWritten;
   }
 
   onExchangeEnd(outcome: ExchangeOutcome): void {

@@ -50,6 +50,10 @@ describe('the servers of a sidecar', () => {
 
   const admin = async (target: string): Promise<HttpResponse> =>
     ask(ports.admin, `GET ${target} HTTP/1.1`, host);
+  const bytesOf = async (name: string): Promise<number> => {
+    const stats = (await admin(`/stats?filter=${name}_bytes`)).body.toString();
+    return Number(/: (\d+)$/m.exec(stats)?.[1]);
+  };
 
   it('tell readiness on two of them, as text and JSON', async () => {
     for (const [port, target] of [
@@ -145,6 +149,22 @@ describe('the servers of a sidecar', () => {
     };
     assert.ok(json.stats.length > 3);
     assert.ok(json.stats.every(({ name }) => name.includes('ssl')));
+  });
+
+  it('count the bytes of connections that live on', async () => {
+    using kept = await connectRaw({ port: ports.intercept });
+    await kept.request(get('/first'));
+    for (const name of [
+      'http.*downstream_cx_rx',
+      'http.*downstream_cx_tx',
+      'upstream_cx_rx',
+      'upstream_cx_tx',
+    ]) {
+      const earlier = await bytesOf(name);
+      await kept.request(get('/second', `x-long: ${'x'.repeat(1_000)}`));
+      await kept.request(get('/third'));
+      assert.ok((await bytesOf(name)) - earlier > 1_000, name);
+    }
   });
 
   it('keep to their own endpoints: nothing secret or changing on the open ports', async () => {
