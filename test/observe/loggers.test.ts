@@ -182,6 +182,8 @@ describe('the end of the log', () => {
       'process.kill(process.pid, "SIGKILL")',
       'throw new Error("bug")',
     ]) {
+      // Nobody is left to write what a full pipe (64 KiB) did not take: before SIGKILL no more than it holds.
+      const count = target === 'pipe' && then.includes('SIGKILL') ? 100 : 300;
       it(`loses no line to a ${target} at ${then}`, async () => {
         const folder = mkdtempSync(join(tmpdir(), 'postern-log-'));
         const path = join(folder, 'log');
@@ -190,7 +192,7 @@ describe('the end of the log', () => {
           // Through a shell pipe, so that stderr is a FIFO as under a container runtime.
           const child =
             target === 'file'
-              ? spawn(process.execPath, ['--input-type=module', '-e', writeMany(300, then)], {
+              ? spawn(process.execPath, ['--input-type=module', '-e', writeMany(count, then)], {
                   stdio: ['ignore', 'ignore', fd],
                 })
               : spawn(
@@ -199,7 +201,7 @@ describe('the end of the log', () => {
                     '-c',
                     `"$0" --input-type=module -e "$1" 2>&1 | cat >&2`,
                     process.execPath,
-                    writeMany(300, then),
+                    writeMany(count, then),
                   ],
                   {
                     stdio: ['ignore', 'ignore', fd],
@@ -209,8 +211,8 @@ describe('the end of the log', () => {
           const lines = readFileSync(path, 'utf8')
             .split('\n')
             .filter((line) => line.startsWith('{"level"'));
-          assert.equal(lines.length, 300);
-          assert.equal(JSON.parse(lines[299]!).code, 'line299');
+          assert.equal(lines.length, count);
+          assert.equal(JSON.parse(lines.at(-1)!).code, `line${count - 1}`);
         } finally {
           closeSync(fd);
           rmSync(folder, { recursive: true });
