@@ -245,12 +245,24 @@ function checkTogether(settings: ConfigSettings, config: PosternConfig): void {
       settings.report(at, 'conflict', `${first} and ${path} are both ${port}`, 'give each its own port');
     }
     taken.set(port, first ?? path);
+    const { direct } = config.intercept;
+    if (direct?.port === port && reaches(direct.host, bindOf(path))) {
+      // To the listener itself each connection would make another one; to the admin server, open it to all.
+      const message = `intercept.direct is ${path} of this sidecar itself`;
+      settings.report('intercept.direct', 'conflict', message, 'write the HOST:PORT of the app');
+    }
   }
 }
 
 /** Whether listeners on both addresses with one port would collide. */
 function overlap(a: string, b: string): boolean {
   return a === b || isAnyAddress(a) || isAnyAddress(b);
+}
+
+/** Whether a connection to `host` surely arrives at a listener on `bind`. */
+function reaches(host: string, bind: string): boolean {
+  const local = host === 'localhost' || isLoopback(host) || isAnyAddress(host);
+  return host === bind || (local && isAnyAddress(bind)) || (host === 'localhost' && isLoopback(bind));
 }
 
 function isAnyAddress(bind: string): boolean {

@@ -102,6 +102,15 @@ export function decideDirection(
 /** Somebody dialled our own port: meant for the app that `intercept.direct` names, else a loop or a mistake. */
 function decideToOwnPort(dialled: Address, settings: DirectionSettings): Direction {
   const { direct } = settings;
+  if (direct !== null && direct.port === dialled.port && direct.host === dialled.ip) {
+    return {
+      kind: 'refused',
+      code: 'own_port',
+      destination: dialled,
+      detail: `intercept.direct is ${formatAddress(dialled)}, where this sidecar itself listens`,
+      hint: 'set intercept.direct to the HOST:PORT of the app',
+    };
+  }
   if (direct !== null) {
     return {
       kind: 'inbound',
