@@ -28,7 +28,11 @@ export async function runCli(args: readonly string[]): Promise<void> {
   process.on('unhandledRejection', exitOnBug);
   // Whoever read our output has left, as `| head` does: nothing is wrong, and nobody is left to tell.
   process.stdout.on('error', doNothing);
-  process.exitCode = await dispatch(args);
+  const code = await dispatch(args);
+  process.exitCode = code;
+  // Not left to the end of all handles: Node 26 waits without end for one that does not close.
+  if (process.stdout.writableLength === 0) process.exit(code);
+  process.stdout.once('drain', () => process.exit(code));
 }
 
 async function dispatch(args: readonly string[]): Promise<number> {
