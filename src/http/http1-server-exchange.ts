@@ -77,14 +77,17 @@ export class Http1ServerExchange implements ServerExchange {
 
   sendInterim(status: number, fields: Fields): void {
     if (this.headSent || this.answered || this.head.version === '1.0') return;
+    // Who waited for it sends the body now.
+    if (status === 100) this.head.expectContinue = false;
     this.#carrier.writeText(writeInterimHead(status, fields));
   }
 
   sendHead(head: ResponseHead, endStream: boolean): boolean {
     if (this.headSent || this.answered) return true;
     this.headSent = true;
-    // Nobody takes the rest of the request: this is the last answer, and it can still say so.
-    if (!this.requestEnded && !this.flowing && !this.mayBeDropped) this.head.lastOnConnection = true;
+    // Nobody takes the rest of the request, or it may never come: this is the last answer, and can still say so.
+    const restIsLost = endStream || !this.flowing || this.head.expectContinue;
+    if (!this.requestEnded && restIsLost && !this.mayBeDropped) this.head.lastOnConnection = true;
     const framing = this.#frame(head, endStream);
     this.framing = framing;
     this.#left = head.bodyLength;
