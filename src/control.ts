@@ -263,12 +263,11 @@ export class Control implements AdminSources {
     this.counters.rotations++;
     this.certificate.set(secret);
     this.#checkExpiry();
-    const { serial, notAfterMs, spiffeId } = this.certificate.facts();
     const { trustVersion, version } = secret;
-    const notAfter = new Date(notAfterMs).toISOString();
-    this.loggers
-      .get('identity')
-      .info('secret', { version, trustVersion, spiffeId, serial, notAfter }, 'A certificate is in force');
+    const log = this.loggers.get('identity');
+    log.info('secret', { version, trustVersion, ...this.certificate.shown() }, 'A certificate is in force');
+    const oddity = this.certificate.oddityFor(this.config.workload);
+    if (oddity !== '') log.warn('identity_of_another_workload', {}, oddity);
   }
 
   #checkExpiry(): void {

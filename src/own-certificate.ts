@@ -47,6 +47,19 @@ export class OwnCertificate {
     return this.#facts;
   }
 
+  /** For log lines. */
+  shown(): Readonly<Record<string, string>> {
+    const { notAfterMs, serial, spiffeId } = this.#facts;
+    return { spiffeId, serial, notAfter: new Date(notAfterMs).toISOString() };
+  }
+
+  /** What is odd about this certificate in the hands of this workload; '' if nothing is. */
+  oddityFor(workload: { readonly namespace: string; readonly serviceAccount: string }): string {
+    const path = `/ns/${workload.namespace}/sa/${workload.serviceAccount}`;
+    if (this.#facts.spiffeId.endsWith(path)) return '';
+    return `The certificate is of "${this.#facts.spiffeId}", and postern.yaml says the workload is "${path}": compare identity with workload.serviceAccount`;
+  }
+
   /** When the first of the roots expires, milliseconds since the epoch; 0 while there is none. */
   rootNotAfterMs(): number {
     return this.#rootNotAfterMs;

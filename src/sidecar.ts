@@ -317,7 +317,11 @@ export class Sidecar {
   #limitAge(connection: LiveConnection): NodeJS.Timeout | null {
     const { maxConnectionAgeMs } = this.#snapshot!.limits;
     if (maxConnectionAgeMs === 0) return null;
-    return setTimeout(() => connection.owner.closeGracefully(), maxConnectionAgeMs);
+    return setTimeout(() => {
+      // A tunnel has no end of its own that could be waited for.
+      if (connection.phase === 'tcp') connection.owner.close('connection_too_old');
+      else connection.owner.closeGracefully();
+    }, maxConnectionAgeMs);
   }
 
   // --- what is open meets a new policy or trust

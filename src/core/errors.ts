@@ -120,6 +120,7 @@ const TABLE = {
   upstream_unsolicited: ['upstream', 0, '-', 'an idle upstream connection spoke; it was discarded'],
   // life
   draining: ['local', 503, 'OM', 'the sidecar is shutting down'],
+  connection_too_old: ['local', 0, '-', 'a TCP connection reached limits.maxConnectionAgeMs'],
   bug: ['local', 500, '-', 'an unexpected exception; the connection was destroyed and counted'],
   // control half
   config_invalid: ['control', 0, '-', 'a document has errors; the last good configuration stays in force'],

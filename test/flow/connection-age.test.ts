@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { checkLeaks } from '../support/leak-check.ts';
 import { connectRaw } from '../support/raw-client.ts';
 import { startRecordingUpstream } from '../support/recording-upstream.ts';
-import { FlowMesh, get, service } from './flow-mesh.ts';
+import { FlowMesh, get, peerAuthentication, service } from './flow-mesh.ts';
 
 const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n';
 
@@ -33,6 +33,19 @@ describe('a connection as old as limits.maxConnectionAgeMs', () => {
     assert.equal(last.status, 200);
     assert.equal(last.header('connection'), 'close');
     assert.equal((await busy.readToEnd()).ending, 'end');
+  });
+
+  it('is closed when it is a tunnel, which has no end to wait for', async () => {
+    await using app = await startRecordingUpstream();
+    using mesh = await FlowMesh.create({
+      appPort: app.port,
+      documents: service('tcp', app.port) + peerAuthentication('DISABLE'),
+    });
+    await using sidecar = await mesh.inProcess([], { 'limits.maxConnectionAgeMs': '200' });
+    using tunnel = await connectRaw({ port: sidecar.port });
+    await tunnel.write('x');
+    // Nothing else ends it: both sides are silent and stay.
+    assert.equal((await tunnel.readToEnd()).bytes.length, 0);
   });
 
   it('is kept when the limit is 0', async () => {
