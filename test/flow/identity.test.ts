@@ -100,7 +100,6 @@ describe('a certificate replaced while serving', () => {
       using client = await mesh.connect(sidecar.port);
       assert.equal(serialOf(client), serial);
       assert.equal((await client.request(get())).status, 200);
-      mesh.writeIdentity(mesh.own);
       mesh.folder.write('root.pem', mesh.ca.rootPem);
     }
   });
@@ -233,3 +232,14 @@ function nextTurn(): Promise<void> {
     setImmediate(resolve);
   });
 }
+
+describe('a certificate of another service account than the workload has', () => {
+  it('is served, with a warning that names both', async () => {
+    await using app = await startEchoApp();
+    using mesh = await FlowMesh.create({ appPort: app.port, documents: service('http', app.port) });
+    mesh.writeIdentity(await mesh.ca.issue({ spiffeId: SLEEP_ID }));
+    await using sidecar = await mesh.inProcess();
+    const warning = await sidecar.waitForLog('identity_of_another_workload');
+    assert.match(String(warning['msg']), /sa\/sleep".*\/ns\/foo\/sa\/httpbin"/);
+  });
+});
