@@ -11,6 +11,7 @@
 import type { ErrorCodeName } from '../core/errors.ts';
 import { ERROR_CODES, messageOf } from '../core/errors.ts';
 import { httpDate } from '../core/clock.ts';
+import { detach } from '../core/detach.ts';
 import { AccessLogEntry } from '../observe/access-log-entry.ts';
 import type {
   ClientExchange,
@@ -111,6 +112,13 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
 
   /** RequestContext.readBody: the body is held here and forwarded whole afterwards. */
   readBody(maxBytes: number): Promise<{ readonly bytes: Buffer; readonly truncated: boolean }> {
+    const body = this.#readBody(maxBytes);
+    // A filter that looks away must not end the process when its client goes.
+    detach(body, () => {});
+    return body;
+  }
+
+  #readBody(maxBytes: number): Promise<{ readonly bytes: Buffer; readonly truncated: boolean }> {
     if (this.#done || this.#client !== null)
       return Promise.reject(
         new Error('Cannot read the body: it is on its way to the upstream, or the request is over'),
