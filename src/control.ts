@@ -10,7 +10,6 @@
  */
 import { formatAddress } from './core/address.ts';
 import { messageOf, whyOf } from './core/errors.ts';
-import { detach } from './core/detach.ts';
 import { listenFix } from './core/listen-fix.ts';
 import type { SecretMaterial, SecretSource } from './core/secret.ts';
 import { createAdminEndpoints, createMetricsEndpoints, createReadinessEndpoints } from './admin-endpoints.ts';
@@ -143,11 +142,9 @@ export class Control implements AdminSources {
 
   /** Reads the documents again, after a reload that is under way; any error keeps what is in force. */
   reload(): void {
-    this.#reloading = this.#reloading.then(
-      () => this.#reload(),
-      () => {},
-    );
-    detach(this.#reloading, (thrown) => this.#refuseReload([whyOf(thrown)]));
+    this.#reloading = this.#reloading
+      .then(() => this.#reload())
+      .catch((thrown: unknown) => this.#refuseReload([whyOf(thrown)]));
   }
 
   async #reload(): Promise<void> {

@@ -38,6 +38,7 @@ import type { AccessLog } from './observe/access-log.ts';
 import { Counters } from './observe/counters.ts';
 import type { ListenerCounters } from './observe/counters.ts';
 import { LOGGER_NAMES } from './observe/log.ts';
+import { routeToApp } from './route-to-app.ts';
 import { serveHttp, serveTcp } from './serve-chain.ts';
 import type { ServingContext } from './serve-chain.ts';
 import type { SidecarOptions } from './sidecar-options.ts';
@@ -217,8 +218,8 @@ export class Sidecar {
   #chooseChain(accepted: AcceptedConnection): void {
     this.#listenerCounters.cxTotal++;
     this.#listenerCounters.cxActive++;
-    const { route, connection } = accepted;
-    if (route.kind === 'outbound') {
+    const { connection } = accepted;
+    if (accepted.route.kind === 'outbound') {
       this.#log.refused(accepted, {
         code: 'outbound_not_supported',
         why: 'the connection was made on this host, and this version carries inbound connections only',
@@ -226,7 +227,8 @@ export class Sidecar {
       });
       return;
     }
-    const plan = this.#planOf(route);
+    const plan = this.#planOf(accepted.route);
+    const route = routeToApp(accepted.route, plan);
     const choice = chooseInboundChain(plan, accepted.sniffed);
     if (choice.kind === 'refused') {
       this.#log.refused(accepted, choice);

@@ -58,13 +58,12 @@ export class TcpConnection {
     end.socket.once('close', this.#onEarlyClose);
     const verdict = filters.onConnection(facts);
     if (verdict instanceof Promise) {
-      verdict.then(
-        (settled) => this.#onVerdict(settled),
-        (thrown: unknown) => {
+      verdict
+        .then((settled) => this.#onVerdict(settled))
+        .catch((thrown: unknown) => {
           onBug(thrown);
           this.close('bug');
-        },
-      );
+        });
     } else this.#onVerdict(verdict);
   }
 

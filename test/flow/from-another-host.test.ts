@@ -21,6 +21,8 @@ import { FlowMesh, peerAuthentication, service, SLEEP_ID } from './flow-mesh.ts'
 const runFile = promisify(execFile);
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const APP_PORT = 8080;
+const OPEN_PORT = 9090;
+const PRIVATE_PORT = 9091;
 const HOST_IP = '10.77.2.2';
 
 /** Answers with its XFCC and the address of who connected; ends with its standard input. */
@@ -28,7 +30,12 @@ const APP = `
   process.stdin.on('end', () => process.exit()).resume();
   require('node:http').createServer((request, response) => {
     response.end(request.socket.remoteAddress + ' ' + (request.headers['x-forwarded-client-cert'] ?? 'none'));
-  }).listen(${APP_PORT}, '127.0.0.1', () => console.log('listening'));`;
+  }).listen(${APP_PORT}, '127.0.0.1', () => console.log('listening'));
+  // A port that no Service names, on the host's address, and two services that are for this host alone.
+  const say = (text) => (request, response) => response.end(text);
+  require('node:http').createServer(say('for everybody')).listen(${OPEN_PORT}, '${HOST_IP}');
+  for (const port of [${OPEN_PORT}, ${PRIVATE_PORT}])
+    require('node:http').createServer(say('for this host')).listen(port, '127.0.0.1');`;
 
 interface Answer {
   readonly exit: number;
@@ -143,6 +150,20 @@ describe('a sidecar behind a redirect, asked from another host', { skip: skipNet
     for (const port of [ports.readiness, ports.metrics]) {
       assert.equal((await curl(`http://${HOST_IP}:${port}/config_dump`)).status, 404);
     }
+  });
+
+  it('carries a port that no Service names to where it was addressed, never to loopback', async () => {
+    const open = await curl('--http1.1', ...identity, `https://${HOST_IP}:${OPEN_PORT}/`);
+    assert.deepEqual(open, { exit: 0, status: 200, body: 'for everybody' }, proxy.stderr);
+    const from = proxy.logs.length;
+    const kept = await curl('--http1.1', ...identity, `https://${HOST_IP}:${PRIVATE_PORT}/`);
+    assert.notEqual(kept.exit, 0);
+    const line = await proxy.waitForLog(
+      ({ code }) => code === 'upstream_connect_failed',
+      'the failure',
+      from,
+    );
+    assert.equal(line['upstream'], `${HOST_IP}:${PRIVATE_PORT}`);
   });
 
   it('closes what is addressed to another host and lends it no identity', async () => {
