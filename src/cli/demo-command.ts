@@ -1,5 +1,6 @@
 /** `postern demo`, which is `npm start`: proves what the sidecar does, then serves for trying it by hand. */
 import type { Command } from './command.ts';
+import { onStopSignal } from './stop-signal.ts';
 import { EXIT_NEGATIVE, EXIT_OK, wantsJson } from './command.ts';
 
 /** After the end, whatever is still open keeps the process no longer than this. */
@@ -21,13 +22,7 @@ export const demoCommand: Command = {
     const json = wantsJson(parsed);
     const once = parsed.values['once'] === true;
     const stop = new AbortController();
-    const onSignal = (): void => {
-      // The second one; the folder is removed on the way out.
-      if (stop.signal.aborted) process.exit(EXIT_NEGATIVE);
-      stop.abort();
-    };
-    process.on('SIGTERM', onSignal);
-    process.on('SIGINT', onSignal);
+    onStopSignal(() => stop.abort());
     // Nobody reads any more.
     process.stdout.on('error', () => stop.abort());
     // Loaded by this command only: the certificate authority is far too heavy for a sidecar.

@@ -4,12 +4,12 @@ import { CONFIG_KEYS } from '../config/config-keys.ts';
 import { loadPosternConfig } from '../config/postern-config.ts';
 import { formatProblem } from '../config/problem.ts';
 import { Control, StartError } from '../control.ts';
-import { monotonicMs } from '../core/clock.ts';
 import { detach } from '../core/detach.ts';
 import { messageOf } from '../core/errors.ts';
 import { createLoggers, parseLogLevel } from '../observe/loggers.ts';
 import type { Command, Flag } from './command.ts';
 import { EXIT_MISUSE, EXIT_NEGATIVE, EXIT_OK, textFlag, UsageError } from './command.ts';
+import { onStopSignal } from './stop-signal.ts';
 
 /** Every setting of postern.yaml that is one value is a flag too, by its path. */
 const SETTING_FLAGS: Readonly<Record<string, Flag>> = Object.fromEntries(
@@ -63,7 +63,7 @@ export const proxyCommand: Command = {
     const control = new Control({ config: loaded.config, loggers, filters: [] });
     leftOut.note = () => control.noteLogLineLeftOut();
     // Before the start: a signal that comes while starting ends the process in good order too.
-    const stopped = stopSignal();
+    const stopped = new Promise<void>((resolve) => onStopSignal(resolve));
     process.on('SIGUSR1', () => control.reopenLogs());
     try {
       const ports = await control.start();
@@ -89,21 +89,3 @@ export const proxyCommand: Command = {
     }
   },
 };
-
-/** One Ctrl-C under npm arrives twice within a millisecond: from the terminal and from npm. */
-const SAME_SIGNAL_MS = 200;
-
-/** Settles at the first SIGTERM or SIGINT; a second one exits at once. */
-function stopSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    let firstAtMs = -1;
-    const onSignal = (): void => {
-      if (firstAtMs < 0) {
-        firstAtMs = monotonicMs();
-        resolve();
-      } else if (monotonicMs() - firstAtMs > SAME_SIGNAL_MS) process.exit(EXIT_NEGATIVE);
-    };
-    process.on('SIGTERM', onSignal);
-    process.on('SIGINT', onSignal);
-  });
-}

@@ -18,6 +18,11 @@ export function formatAddress(address: Address): string {
   return address.ip.includes(':') ? `[${address.ip}]:${address.port}` : `${address.ip}:${address.port}`;
 }
 
+/** The same for one end of a socket; '' when the socket is gone. */
+export function formatEndpoint(ip: string | undefined, port: number | undefined): string {
+  return ip === undefined || port === undefined ? '' : formatAddress({ ip: plainIp(ip), port });
+}
+
 /** Whether an address is of the loopback range (RFC 1122 §3.2.1.3, RFC 4291 §2.5.3). */
 export function isLoopback(ip: string): boolean {
   return ip === '::1' || plainIp(ip).startsWith('127.');

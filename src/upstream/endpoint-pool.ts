@@ -3,7 +3,7 @@
  * what a burst opened can grow old and go.
  */
 import type { Socket } from 'node:net';
-import { formatAddress, plainIp } from '../core/address.ts';
+import { formatEndpoint } from '../core/address.ts';
 import type { DialAttempt, Dialer, DialTarget } from '../core/dialer.ts';
 import { MeshError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
@@ -58,8 +58,8 @@ export class EndpointPool implements ExchangeOpener, ClientConnectionOwner {
   adopt(socket: Socket): Http1ClientConnection {
     const { counters, limits } = this.#options;
     const addresses = {
-      upstreamHost: endpointOf(socket.remoteAddress, socket.remotePort),
-      upstreamLocalAddress: endpointOf(socket.localAddress, socket.localPort),
+      upstreamHost: formatEndpoint(socket.remoteAddress, socket.remotePort),
+      upstreamLocalAddress: formatEndpoint(socket.localAddress, socket.localPort),
     };
     const connection = new Http1ClientConnection(socket, socket, addresses, limits, this);
     this.#all.add(connection);
@@ -177,8 +177,4 @@ class PendingOpen implements PendingExchange {
     if (this.#abort !== null) this.#abort();
     else this.#attempt.abort();
   }
-}
-
-function endpointOf(ip: string | undefined, port: number | undefined): string {
-  return ip === undefined || port === undefined ? '' : formatAddress({ ip: plainIp(ip), port });
 }

@@ -3,7 +3,7 @@
  *
  * The verdict comes before the dial, so that a refused peer never reaches the app. Counted and logged once.
  */
-import { formatAddress, plainIp } from '../core/address.ts';
+import { formatAddress, formatEndpoint } from '../core/address.ts';
 import type { DialAttempt, Dialer, DialTarget } from '../core/dialer.ts';
 import { ERROR_CODES, MeshError } from '../core/errors.ts';
 import type { ErrorCodeName } from '../core/errors.ts';
@@ -92,8 +92,8 @@ export class TcpConnection {
       (socket) => {
         this.#attempt = null;
         this.#connected = true;
-        this.#entry.upstreamHost = endpointOf(socket.remoteAddress, socket.remotePort);
-        this.#entry.upstreamLocalAddress = endpointOf(socket.localAddress, socket.localPort);
+        this.#entry.upstreamHost = formatEndpoint(socket.remoteAddress, socket.remotePort);
+        this.#entry.upstreamLocalAddress = formatEndpoint(socket.localAddress, socket.localPort);
         this.#carry({ socket, raw: socket });
       },
       (error) => this.#onDialFailed(error),
@@ -187,8 +187,4 @@ export class TcpConnection {
       ...(facts.peer === null ? {} : { peer: facts.peer.spiffeId }),
     };
   }
-}
-
-function endpointOf(ip: string | undefined, port: number | undefined): string {
-  return ip === undefined || port === undefined ? '' : formatAddress({ ip: plainIp(ip), port });
 }
