@@ -11,6 +11,7 @@ import { AccessLogEntry } from '../observe/access-log-entry.ts';
 import type { HttpCounters } from '../observe/counters.ts';
 import type { Log } from '../observe/log.ts';
 import type { RequestCounter } from '../observe/traffic-counters.ts';
+import { noteConnection } from './connection-entry.ts';
 import type { Refusal, ResetReason, ServerExchange, ServerHandler } from './exchange.ts';
 import type { ConnectionFacts, Deny } from './filter.ts';
 import { Forwarding } from './forwarding.ts';
@@ -151,21 +152,10 @@ export class HttpConnection implements ServerHandler, ExchangeRecorder {
   #writeEntry(entry: AccessLogEntry): void {
     const sink = this.#options.accessLog();
     if (sink === null) return;
-    const { facts, ownSpiffeId, tlsCipher } = this.#options;
     const { cluster, routeName } = this.#options.route();
-    entry.downstreamLocalAddress = this.#localAddress;
-    entry.downstreamRemoteAddress = this.#remoteAddress;
-    entry.requestedServerName = facts.sni;
     entry.upstreamCluster = cluster;
     entry.routeName = routeName;
-    entry.connectionId = facts.id;
-    entry.tlsVersion = facts.tlsVersion;
-    entry.tlsCipher = tlsCipher;
-    if (facts.peer !== null) {
-      entry.peerUri = facts.peer.spiffeId;
-      entry.peerSerial = facts.peer.serial;
-      entry.localUri = ownSpiffeId;
-    }
+    noteConnection(entry, this.#options, this.#localAddress, this.#remoteAddress);
     sink.log(entry);
   }
 

@@ -5,12 +5,12 @@
 import type { Socket } from 'node:net';
 import { formatEndpoint } from '../core/address.ts';
 import type { DialAttempt, Dialer, DialTarget } from '../core/dialer.ts';
-import { MeshError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import type { ExchangeOpener, PendingExchange, UpstreamSink } from '../http/exchange.ts';
 import { Http1ClientConnection } from '../http/http1-client-connection.ts';
 import type { ClientConnectionOwner, ExchangeOutcome } from '../http/http1-client-connection.ts';
 import type { ClusterCounters } from '../observe/counters.ts';
+import { noteDialFailure } from './dial-failure.ts';
 
 export interface EndpointPoolOptions {
   readonly target: DialTarget;
@@ -163,10 +163,7 @@ class PendingOpen implements PendingExchange {
         }
       },
       (error) => {
-        const code = error instanceof MeshError ? error.code : 'upstream_connect_failed';
-        if (code === 'upstream_connect_timeout') counters.cxConnectTimeout++;
-        counters.cxConnectFail++;
-        const detail = error instanceof MeshError ? error.detail : error.message;
+        const { code, detail } = noteDialFailure(error, counters);
         sink.onFailed({ code, detail, reused: false, sent: false, answered: false });
       },
       readerOf(receiver),

@@ -5,9 +5,10 @@
  */
 import { formatAddress, formatEndpoint } from '../core/address.ts';
 import type { DialAttempt, Dialer, DialTarget } from '../core/dialer.ts';
-import { ERROR_CODES, MeshError } from '../core/errors.ts';
+import { ERROR_CODES } from '../core/errors.ts';
 import type { ErrorCodeName } from '../core/errors.ts';
 import { destroySocket } from '../core/end-socket.ts';
+import { noteConnection } from '../http/connection-entry.ts';
 import type { FilterChain } from '../http/filter-chain.ts';
 import type { ConnectionFacts, Verdict } from '../http/filter.ts';
 import type { EntrySink } from '../http/http-connection.ts';
@@ -15,6 +16,7 @@ import { AccessLogEntry } from '../observe/access-log-entry.ts';
 import type { ClusterCounters, TunnelCounters } from '../observe/counters.ts';
 import type { Log } from '../observe/log.ts';
 import type { TcpCounter } from '../observe/traffic-counters.ts';
+import { noteDialFailure } from './dial-failure.ts';
 import { Tunnel } from './tunnel.ts';
 import type { TunnelEnd, TunnelResult } from './tunnel.ts';
 
@@ -103,10 +105,7 @@ export class TcpConnection {
 
   #onDialFailed(error: Error): void {
     const { cluster, log } = this.#options;
-    const code = error instanceof MeshError ? error.code : 'upstream_connect_failed';
-    const detail = error instanceof MeshError ? error.detail : error.message;
-    cluster.cxConnectFail++;
-    if (code === 'upstream_connect_timeout') cluster.cxConnectTimeout++;
+    const { code, detail } = noteDialFailure(error, cluster);
     this.#entry.upstreamTransportFailureReason = detail;
     log.info(code, { ...this.#who(), detail }, `Connection failed: ${ERROR_CODES[code].meaning}`);
     this.#end(code);
@@ -146,7 +145,7 @@ export class TcpConnection {
   #finish(result: TunnelResult): void {
     if (this.#done) return;
     this.#done = true;
-    const { accessLog, facts, ownSpiffeId, tlsCipher, traffic, tunnels } = this.#options;
+    const { accessLog, facts, traffic, tunnels } = this.#options;
     tunnels.cxActive--;
     tunnels.cxRxBytes += result.bytesReceived;
     tunnels.cxTxBytes += result.bytesSent;
@@ -162,17 +161,7 @@ export class TcpConnection {
     entry.bytesReceived = result.bytesReceived;
     entry.bytesSent = result.bytesSent;
     entry.durationMs = Date.now() - entry.startTimeMs;
-    entry.downstreamLocalAddress = formatAddress(facts.destination);
-    entry.downstreamRemoteAddress = formatAddress(facts.remote);
-    entry.requestedServerName = facts.sni;
-    entry.connectionId = facts.id;
-    entry.tlsVersion = facts.tlsVersion;
-    entry.tlsCipher = tlsCipher;
-    if (facts.peer !== null) {
-      entry.peerUri = facts.peer.spiffeId;
-      entry.peerSerial = facts.peer.serial;
-      entry.localUri = ownSpiffeId;
-    }
+    noteConnection(entry, this.#options, formatAddress(facts.destination), formatAddress(facts.remote));
     accessLog()?.log(entry);
   }
 
