@@ -1,6 +1,6 @@
 /** Node's own HTTP server on a stream in memory: how llhttp, with its strict defaults, reads the same bytes. */
 import { createServer } from 'node:http';
-import type { IncomingMessage, Server } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { Duplex } from 'node:stream';
 
 export interface OracleRequest {
@@ -24,9 +24,12 @@ export class LlhttpOracle {
       joinDuplicateHeaders: false,
     });
     this.#server.maxHeadersCount = 0;
-    this.#server.on('request', (request, response) => {
+    const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
       this.#read(request, () => response.end());
-    });
+    };
+    this.#server.on('request', onRequest);
+    // An Expect of another value than 100-continue, the empty one too: node:http would answer 417 by itself.
+    this.#server.on('checkExpectation', onRequest);
     // What was whole before an error is still read to its end: `read` destroys the stream.
     this.#server.on('clientError', () => undefined);
   }
