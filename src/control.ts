@@ -129,7 +129,7 @@ export class Control implements AdminSources {
     const admin = await this.#serve('admin', createAdminEndpoints(this));
     const readiness = await this.#serve('readiness', createReadinessEndpoints(this));
     const metrics = await this.#serve('metrics', createMetricsEndpoints(this));
-    this.#send({ kind: 'listen', reservedPorts: [admin, readiness, metrics] });
+    this.#send({ kind: 'listen', reservedPorts: [admin, readiness, metrics], bound: null });
     const { inbound, intercept } = await this.#listening.promise;
     this.#expiryTimer = setInterval(() => this.#checkExpiry(), EXPIRY_CHECK_INTERVAL_MS);
     this.counters.startedAtMs = Date.now();
@@ -189,7 +189,7 @@ export class Control implements AdminSources {
   async #apply(snapshot: Snapshot, secret: SecretMaterial | null): Promise<void> {
     const applied = Promise.withResolvers<void>();
     this.#applying = applied;
-    this.#send({ kind: 'snapshot', snapshot, secret });
+    this.#send({ kind: 'snapshot', snapshot, secret, bound: null });
     await applied.promise;
     this.snapshot = snapshot;
     this.counters.generation = snapshot.generation;
@@ -223,7 +223,9 @@ export class Control implements AdminSources {
   async #openSecrets(
     trustDomains: readonly string[],
   ): Promise<{ first: SecretMaterial; source: SecretSource }> {
-    const source = createFileSecrets({ ...this.config.identity, trustDomains });
+    const { identity } = this.config;
+    if (identity.kind !== 'files') throw new Error('identity.sds is not wired yet');
+    const source = createFileSecrets({ ...identity, trustDomains });
     // A source counts from 1; versions of this process only grow.
     const before = this.#lastVersions;
     const first = Promise.withResolvers<SecretMaterial>();

@@ -75,6 +75,10 @@ export class InboundRoutes {
       defaultAuthority: formatAddress({ ip: host, port }),
       cluster: plan.cluster,
       routeName: 'default',
+      refuse: null,
+      connectRetries: 0,
+      sendsAttemptCount: false,
+      serverName: 'istio-envoy',
       onRetry: () => {
         clusterCounters.rqRetry++;
       },

@@ -11,10 +11,18 @@ import type { LogLevel } from './observe/loggers.ts';
 
 export type ToData =
   /** `secret`: taken together with the snapshot, when its trust domains change; null: the one in force stays. */
-  | { readonly kind: 'snapshot'; readonly snapshot: Snapshot; readonly secret: SecretMaterial | null }
+  | {
+      readonly kind: 'snapshot';
+      readonly snapshot: Snapshot;
+      readonly secret: SecretMaterial | null;
+      /** Ports that another worker has bound already; null: this one binds first. */
+      readonly bound: BoundPorts | null;
+    }
   | { readonly kind: 'secret'; readonly secret: SecretMaterial }
   /** Opens the listeners. `reservedPorts`: what this process listens on besides; never proxied to. */
-  | { readonly kind: 'listen'; readonly reservedPorts: readonly number[] }
+  | { readonly kind: 'listen'; readonly reservedPorts: readonly number[]; readonly bound: BoundPorts | null }
+  /** Text of certificate and key files that DestinationRules name, by absolute path; replaces what came before. */
+  | { readonly kind: 'tls-files'; readonly files: Readonly<Record<string, string>> }
   | { readonly kind: 'levels'; readonly levels: Readonly<Record<LoggerName, LogLevel>> }
   /** Asks for a report with the same id. */
   | { readonly kind: 'report'; readonly id: number }
@@ -25,18 +33,25 @@ export type ToData =
   | { readonly kind: 'stop' };
 
 export type FromData =
-  | {
-      readonly kind: 'listening';
-      readonly ports: { readonly intercept: number; readonly inbound: number | null };
-    }
+  | { readonly kind: 'listening'; readonly ports: BoundPorts }
   | { readonly kind: 'listen-failed'; readonly message: string }
-  | { readonly kind: 'snapshot-applied'; readonly generation: number }
+  /** `ports`: what it listens on now; null before `listen`. */
+  | { readonly kind: 'snapshot-applied'; readonly generation: number; readonly ports: BoundPorts | null }
   /** Nothing of it is in force. */
   | { readonly kind: 'snapshot-refused'; readonly generation: number; readonly message: string }
   | { readonly kind: 'secret-installed'; readonly version: number }
   | { readonly kind: 'secret-refused'; readonly version: number; readonly message: string }
   | { readonly kind: 'report'; readonly id: number; readonly report: DataReport }
   | { readonly kind: 'drained' };
+
+/** Ports as bound: 0 has become a number. */
+export interface BoundPorts {
+  readonly intercept: number;
+  readonly inbound: number | null;
+  /** By the listener's key. */
+  readonly ingress: Readonly<Record<string, number>>;
+  readonly egress: Readonly<Record<string, number>>;
+}
 
 /** What the admin server shows of a data half. */
 export interface DataReport {

@@ -108,6 +108,8 @@ export class Sidecar {
       case 'levels':
         for (const name of LOGGER_NAMES) this.#options.loggers.setLevel(name, message.levels[name]);
         return;
+      case 'tls-files':
+        return;
       case 'report':
         this.#report(message.id);
         return;
@@ -155,7 +157,7 @@ export class Sidecar {
     this.#filters = this.#makeFilters(snapshot.pathNormalization);
     this.#routes.apply(snapshot, this.#filters);
     this.#rejudge();
-    this.#options.send({ kind: 'snapshot-applied', generation: snapshot.generation });
+    this.#options.send({ kind: 'snapshot-applied', generation: snapshot.generation, ports: null });
   }
 
   #installSecret(secret: SecretMaterial): void {
@@ -206,7 +208,7 @@ export class Sidecar {
     });
     // Port 0 has become a number: the counters go by it.
     this.counters.renameListener(`${bind}_${port}`, `${bind}_${this.#listeners.ports.intercept}`);
-    send({ kind: 'listening', ports: this.#listeners.ports });
+    send({ kind: 'listening', ports: { ...this.#listeners.ports, ingress: {}, egress: {} } });
   }
 
   #planOf(direction: InboundDirection): PortPlan {
@@ -221,7 +223,7 @@ export class Sidecar {
     const { connection } = accepted;
     if (accepted.route.kind === 'outbound') {
       this.#log.refused(accepted, {
-        code: 'outbound_not_supported',
+        code: 'unknown_destination',
         why: 'the connection was made on this host, and this version carries inbound connections only',
         hint: 'exclude outbound connections from the redirect rules',
       });

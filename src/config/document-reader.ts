@@ -104,6 +104,11 @@ export class DocumentReader {
     return {
       peerAuthentications: this.#peerAuthentications.toSorted(oldestFirst),
       services: this.#services.toSorted(oldestFirst),
+      serviceEntries: [],
+      workloadEntries: [],
+      serviceEndpoints: [],
+      destinationRules: [],
+      sidecars: [],
       meshConfig: this.#meshConfig ?? DEFAULT_MESH_CONFIG,
     };
   }

@@ -32,6 +32,17 @@ export interface FileIdentity {
   readonly trustBundle: string;
 }
 
+/** An SDS server that gives the identity. */
+export interface SdsIdentity {
+  readonly kind: 'sds';
+  /** Absolute path of its Unix socket. */
+  readonly socket: string;
+  readonly certificateName: string;
+  readonly bundleName: string;
+  /** Token that is sent as `authorization: Bearer`; null: none. */
+  readonly tokenFile: string | null;
+}
+
 /** All paths are absolute, all defaults filled in. */
 export interface PosternConfig {
   /** The file that was read. */
@@ -42,7 +53,7 @@ export interface PosternConfig {
     readonly name: string;
     readonly labels: Readonly<Record<string, string>>;
   };
-  readonly identity: FileIdentity;
+  readonly identity: FileIdentity | SdsIdentity;
   readonly config: readonly ConfigEntry[];
   readonly intercept: ListenAddress & {
     /** null: no listener for inbound connections only. */

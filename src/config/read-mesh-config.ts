@@ -23,6 +23,8 @@ export const DEFAULT_MESH_CONFIG: MeshConfig = {
   accessLogFile: '',
   accessLogEncoding: 'TEXT',
   accessLogFormat: '',
+  outboundTrafficPolicy: 'ALLOW_ANY',
+  enableAutoMtls: true,
   position: null,
   positionOf: () => null,
 };
@@ -48,6 +50,8 @@ export function readMeshConfig(mesh: FieldReader): MeshConfig {
     accessLogFile: mesh.text('accessLogFile') ?? '',
     accessLogEncoding: mesh.oneOf('accessLogEncoding', ['TEXT', 'JSON']) ?? 'TEXT',
     accessLogFormat: mesh.text('accessLogFormat') ?? '',
+    outboundTrafficPolicy: 'ALLOW_ANY',
+    enableAutoMtls: true,
     position,
     positionOf: (path) => source.at(offsetOfPath(root, path)),
   };

@@ -30,6 +30,10 @@ export function readService(document: FieldReader, origin: ResourceOrigin): Serv
     kind: 'Service',
     selector: selects ? selector : null,
     ports: spec === null ? [] : readPorts(spec),
+    clusterIps: [],
+    headless: false,
+    externalName: '',
+    exportTo: [],
   };
 }
 

@@ -59,7 +59,165 @@ export interface Service extends ResourceOrigin {
   /** null: no selector (its endpoints are kept by someone else). */
   readonly selector: Readonly<Record<string, string>> | null;
   readonly ports: readonly ServicePort[];
+  /** `clusterIPs`, or `clusterIP`; empty where the document names none. */
+  readonly clusterIps: readonly string[];
+  /** `clusterIP: None`. */
+  readonly headless: boolean;
+  /** `type: ExternalName`: the name that stands for it; else ''. */
+  readonly externalName: string;
+  /** Annotation networking.istio.io/exportTo; empty: every namespace. */
+  readonly exportTo: readonly string[];
 }
+
+/** One instance of a service: a WorkloadEntry's spec, or an entry of ServiceEntry.endpoints. */
+export interface WorkloadSpec {
+  /** IP address, or a DNS name. */
+  readonly address: string;
+  /** Service port name → port of the instance. */
+  readonly ports: Readonly<Record<string, number>>;
+  readonly labels: Readonly<Record<string, string>>;
+  /** '' where none is stated. */
+  readonly serviceAccount: string;
+  /** 0 where none is stated. */
+  readonly weight: number;
+}
+
+/** networking.istio.io WorkloadEntry. */
+export interface WorkloadEntry extends ResourceOrigin {
+  readonly kind: 'WorkloadEntry';
+  readonly spec: WorkloadSpec;
+}
+
+/** As Istio writes them; `HTTPS` and `TLS` are carried by SNI. */
+export type IstioProtocol =
+  | 'HTTP'
+  | 'HTTPS'
+  | 'GRPC'
+  | 'GRPC-WEB'
+  | 'HTTP2'
+  | 'MONGO'
+  | 'MYSQL'
+  | 'REDIS'
+  | 'TCP'
+  | 'TLS'
+  /** Sidecar egress only. */
+  | 'HTTP_PROXY';
+
+export interface ServiceEntryPort {
+  readonly number: number;
+  readonly name: string;
+  /** null: not stated or not known to Istio, it is detected. */
+  readonly protocol: IstioProtocol | null;
+  /** `number` where the document has none. */
+  readonly targetPort: number;
+  readonly position: Position;
+}
+
+/** networking.istio.io ServiceEntry. */
+export interface ServiceEntry extends ResourceOrigin {
+  readonly kind: 'ServiceEntry';
+  /** Lower case; a leading `*.` is a wildcard. */
+  readonly hosts: readonly string[];
+  /** IP addresses and CIDR blocks. */
+  readonly addresses: readonly string[];
+  readonly ports: readonly ServiceEntryPort[];
+  readonly location: 'MESH_EXTERNAL' | 'MESH_INTERNAL';
+  readonly resolution: 'NONE' | 'STATIC' | 'DNS' | 'DNS_ROUND_ROBIN';
+  readonly endpoints: readonly WorkloadSpec[];
+  /** null: none. */
+  readonly workloadSelector: Readonly<Record<string, string>> | null;
+  /** Empty: every namespace. */
+  readonly exportTo: readonly string[];
+  readonly subjectAltNames: readonly string[];
+}
+
+/** v1 Endpoints and discovery.k8s.io/v1 EndpointSlice, one shape: addresses of a Service, ready ones only. */
+export interface ServiceEndpoints extends ResourceOrigin {
+  readonly kind: 'Endpoints' | 'EndpointSlice';
+  /** The Service of the same namespace. */
+  readonly serviceName: string;
+  readonly subsets: readonly {
+    readonly addresses: readonly string[];
+    readonly ports: readonly { readonly name: string; readonly port: number }[];
+  }[];
+}
+
+export type ClientTlsMode = 'DISABLE' | 'SIMPLE' | 'MUTUAL' | 'ISTIO_MUTUAL';
+
+/** DestinationRule ClientTLSSettings. */
+export interface ClientTls {
+  readonly mode: ClientTlsMode;
+  /** Absolute paths; '' where not stated. */
+  readonly clientCertificate: string;
+  readonly privateKey: string;
+  readonly caCertificates: string;
+  /** null: not stated, which differs from an empty list. */
+  readonly subjectAltNames: readonly string[] | null;
+  /** '' where not stated. */
+  readonly sni: string;
+  readonly insecureSkipVerify: boolean;
+  readonly position: Position;
+}
+
+export interface TrafficPolicy {
+  /** null: it says nothing of TLS. */
+  readonly tls: ClientTls | null;
+  /** By service port. An entry replaces the whole policy for its port. */
+  readonly ports: ReadonlyMap<number, { readonly tls: ClientTls | null }>;
+}
+
+/** networking.istio.io DestinationRule. */
+export interface DestinationRule extends ResourceOrigin {
+  readonly kind: 'DestinationRule';
+  /** As written, lower case: a short name is of the rule's own namespace. */
+  readonly host: string;
+  readonly trafficPolicy: TrafficPolicy | null;
+  /** Empty: every namespace. */
+  readonly exportTo: readonly string[];
+  /** Clients that it is for; null: all. */
+  readonly workloadSelector: Readonly<Record<string, string>> | null;
+}
+
+export interface SidecarPort {
+  /** 0 picks a free port. */
+  readonly number: number;
+  readonly name: string;
+  readonly protocol: IstioProtocol | null;
+}
+
+export interface SidecarIngress {
+  readonly port: SidecarPort;
+  /** '' where not stated. */
+  readonly bind: string;
+  readonly captureMode: 'DEFAULT' | 'IPTABLES' | 'NONE';
+  /** `HOST:PORT` of the app; null where not stated: app.host and the port's number. */
+  readonly defaultEndpoint: { readonly host: string; readonly port: number } | null;
+  readonly position: Position;
+}
+
+export interface SidecarEgress {
+  /** null: no listener of its own, `hosts` says what captured connections may reach. */
+  readonly port: SidecarPort | null;
+  readonly bind: string;
+  readonly captureMode: 'DEFAULT' | 'IPTABLES' | 'NONE';
+  /** `namespace/dnsName`, each part may be `*`, the namespace `.` or `~`. */
+  readonly hosts: readonly { readonly namespace: string; readonly host: string }[];
+  readonly position: Position;
+}
+
+/** networking.istio.io Sidecar. */
+export interface Sidecar extends ResourceOrigin {
+  readonly kind: 'Sidecar';
+  /** null: the whole namespace. */
+  readonly workloadSelector: Readonly<Record<string, string>> | null;
+  readonly ingress: readonly SidecarIngress[];
+  /** null: not stated, everything may be reached. */
+  readonly egress: readonly SidecarEgress[] | null;
+  /** null: as MeshConfig says. */
+  readonly outboundTrafficPolicy: OutboundTrafficMode | null;
+}
+
+export type OutboundTrafficMode = 'ALLOW_ANY' | 'REGISTRY_ONLY';
 
 export type PathNormalizationSetting =
   | 'DEFAULT'
@@ -81,6 +239,8 @@ export interface MeshConfig {
   readonly accessLogEncoding: 'TEXT' | 'JSON';
   /** '' : Istio's default. */
   readonly accessLogFormat: string;
+  readonly outboundTrafficPolicy: OutboundTrafficMode;
+  readonly enableAutoMtls: boolean;
   /** null when no document holds a MeshConfig: all of the above are defaults. */
   readonly position: Position | null;
   /** `trustDomain` → where it stands; null when no document holds a MeshConfig. */
@@ -91,5 +251,10 @@ export interface MeshConfig {
 export interface Resources {
   readonly peerAuthentications: readonly PeerAuthentication[];
   readonly services: readonly Service[];
+  readonly serviceEntries: readonly ServiceEntry[];
+  readonly workloadEntries: readonly WorkloadEntry[];
+  readonly serviceEndpoints: readonly ServiceEndpoints[];
+  readonly destinationRules: readonly DestinationRule[];
+  readonly sidecars: readonly Sidecar[];
   readonly meshConfig: MeshConfig;
 }

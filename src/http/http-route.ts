@@ -1,7 +1,8 @@
+import type { ErrorCodeName } from '../core/errors.ts';
 import type { ExchangeOpener } from './exchange.ts';
 import type { FilterChain } from './filter-chain.ts';
 
-/** Where the requests of a chain go and what they meet on the way: one object a snapshot and port. */
+/** Where requests go and what they meet on the way: one object a snapshot and destination. */
 export interface HttpRoute {
   readonly filters: FilterChain;
   readonly opener: ExchangeOpener;
@@ -11,6 +12,14 @@ export interface HttpRoute {
   readonly cluster: string;
   /** Envoy's route name, `default`. */
   readonly routeName: string;
+  /** Answered here and not forwarded: why, or null. */
+  readonly refuse: ErrorCodeName | null;
+  /** More attempts after one that could not connect (Istio: 2 outbound, 0 inbound). */
+  readonly connectRetries: number;
+  /** Tells the upstream which attempt it is: x-envoy-attempt-count. */
+  readonly sendsAttemptCount: boolean;
+  /** What `server` says in answers: `istio-envoy` inbound, `envoy` outbound. */
+  readonly serverName: string;
   /** Counts a retry, and that one was answered. */
   onRetry(): void;
   onRetryAnswered(): void;

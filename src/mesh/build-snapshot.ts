@@ -48,6 +48,13 @@ export function buildSnapshot(input: SnapshotInput): BuiltSnapshot {
     inbound: {
       ports: portPlans(modes, services.ports),
       passthrough: portPlan(0, undefined, modes),
+      listeners: [],
+    },
+    outbound: {
+      unknownDestinations: meshConfig.outboundTrafficPolicy,
+      clusters: {},
+      ports: {},
+      listeners: [],
     },
   };
   return { snapshot, warnings: [...modes.warnings, ...services.warnings] };

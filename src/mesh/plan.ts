@@ -59,5 +59,125 @@ export interface Snapshot {
     readonly ports: Readonly<Record<string, PortPlan>>;
     /** For every other port. */
     readonly passthrough: PortPlan;
+    /** Sidecar.ingress: listeners of their own, whose ports have their plans in `ports`. */
+    readonly listeners: readonly IngressListenerPlan[];
   };
+  readonly outbound: OutboundPlan;
 }
+
+/** A listener for connections that nobody redirects to us (Sidecar.ingress). */
+export interface IngressListenerPlan {
+  /** Names it in the ready line: the port as written; `BIND:PORT` for the second of the same port. */
+  readonly key: string;
+  readonly bind: string;
+  /** 0 picks a free port. */
+  readonly port: number;
+  /** What policies see as destination port, the key of its plan: `port`, or the app's where that is 0. */
+  readonly workloadPort: number;
+  readonly appTarget: { readonly host: string; readonly port: number };
+}
+
+/** A listener for the app's own connections (Sidecar.egress with captureMode NONE). */
+export interface EgressListenerPlan {
+  readonly key: string;
+  readonly bind: string;
+  readonly port: number;
+  /** How its connections are treated, whatever address they were made to. */
+  readonly routes: OutboundPortPlan;
+}
+
+/** What outbound connections may reach, and how. */
+export interface OutboundPlan {
+  /** Sidecar.outboundTrafficPolicy, else MeshConfig's. */
+  readonly unknownDestinations: 'ALLOW_ANY' | 'REGISTRY_ONLY';
+  /** By Envoy's cluster name, `outbound|8000||httpbin.foo.svc.cluster.local`. */
+  readonly clusters: Readonly<Record<string, ClusterPlan>>;
+  /** Redirected connections, by destination port. A port that is not here is unknown. */
+  readonly ports: Readonly<Record<string, OutboundPortPlan>>;
+  readonly listeners: readonly EgressListenerPlan[];
+}
+
+/** One destination port, or one egress listener. Chosen in this order: address, SNI, HTTP, any. */
+export interface OutboundPortPlan {
+  /** Destination IP → TCP or detected services that have this address. */
+  readonly byAddress: Readonly<Record<string, AddressRoute>>;
+  /** TLS services by SNI, lower case; `*.example.com` is a wildcard. null: nothing is told by SNI. */
+  readonly bySni: Readonly<Record<string, string>> | null;
+  /** HTTP services, and those whose protocol is detected, by Host. null: nothing here speaks HTTP. */
+  readonly http: RouteTable | null;
+  /** A port that some service declares HTTP: what is not HTTP is refused and not passed on. */
+  readonly httpOnly: boolean;
+  /** The cluster for whatever matches nothing above; '' for none. */
+  readonly any: string;
+}
+
+export interface AddressRoute {
+  readonly cluster: string;
+  /** `auto`: HTTP if the first bytes are. */
+  readonly protocol: 'tcp' | 'auto';
+}
+
+/** Virtual hosts of one port (Envoy's RouteConfiguration). */
+export interface RouteTable {
+  /** Envoy's name of it: the port. */
+  readonly name: string;
+  /** Host in lower case, as it may stand in a request, with and without port → cluster. */
+  readonly hosts: Readonly<Record<string, string>>;
+  /** Longest first. `suffix` begins with the dot: `.example.com`, or `.example.com:80`. */
+  readonly wildcards: readonly { readonly suffix: string; readonly cluster: string }[];
+}
+
+/** One port of one service. */
+export interface ClusterPlan {
+  readonly name: string;
+  /** `httpbin.foo.svc.cluster.local`. */
+  readonly host: string;
+  /** The service port. */
+  readonly port: number;
+  readonly protocol: PortProtocol;
+  readonly service: { readonly namespace: string; readonly name: string };
+  /** `Service foo/httpbin port http`, for people. */
+  readonly from: string;
+  /** `DestinationRule foo/httpbin`, `auto mTLS` or `auto mTLS is off`: why `tls` of its endpoints is as it is. */
+  readonly tlsFrom: string;
+  /** `original-destination`: dialled where the client meant to go. */
+  readonly discovery: 'endpoints' | 'original-destination';
+  readonly endpoints: readonly EndpointPlan[];
+  /** How to speak TLS to those endpoints that are marked; null if none is. */
+  readonly tls: ClusterTls | null;
+}
+
+export interface EndpointPlan {
+  /** IP address or DNS name. */
+  readonly host: string;
+  readonly port: number;
+  readonly tls: boolean;
+  /** At least 1. */
+  readonly weight: number;
+}
+
+/** Mesh mTLS with the own SVID: both sides prove a SPIFFE ID. */
+export interface IstioClusterTls {
+  readonly kind: 'istio';
+  /** `outbound_.8000_._.httpbin.foo.svc.cluster.local`, or the rule's own. */
+  readonly sni: string;
+  /** Any one of them must be the server's, exactly. Empty: nobody is known, any member of the mesh. */
+  readonly subjectAltNames: readonly string[];
+}
+
+/** SIMPLE and MUTUAL of a DestinationRule: the web's PKI, certificates from files. */
+export interface ExternalClusterTls {
+  readonly kind: 'external';
+  /** '' : the Host of the request, or the cluster's host. */
+  readonly sni: string;
+  /** Exact URI or DNS SANs. Empty: the name in SNI must be the certificate's, unless `verify` says otherwise. */
+  readonly subjectAltNames: readonly string[];
+  /** `chain`: no name is compared. `none`: insecureSkipVerify. */
+  readonly verify: 'name' | 'chain' | 'none';
+  /** Absolute paths; '' : the system's roots, no client certificate. Their text is in `ToData.tls-files`. */
+  readonly caCertificates: string;
+  readonly clientCertificate: string;
+  readonly privateKey: string;
+}
+
+export type ClusterTls = IstioClusterTls | ExternalClusterTls;
