@@ -7,12 +7,23 @@
 // Has to be loaded before the library, whose container needs it, and exports nothing.
 // oxlint-disable-next-line import/no-unassigned-import
 import 'reflect-metadata';
-import { randomBytes, webcrypto } from 'node:crypto';
+import { createPrivateKey, randomBytes, webcrypto, X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
 import * as x509 from '@peculiar/x509';
-import { MeshError } from '../core/errors.ts';
+import { MeshError, messageOf } from '../core/errors.ts';
+import { type CertificateFields, KEY_USAGE_CERT_SIGN, readCertificate } from '../svid/certificate.ts';
+import { parseCertificates } from '../svid/pem.ts';
 import { parseSpiffeId, parseTrustDomain, SpiffeId, type TrustDomain } from '../svid/spiffe-id.ts';
+import {
+  exportPrivateKey,
+  generateKeys,
+  importKeys,
+  KEY_ALGORITHMS,
+  type KeyAlgorithmName,
+  type SigningAlgorithm,
+} from './authority-keys.ts';
 
-export type KeyAlgorithmName = 'ecdsa-p256' | 'ecdsa-p384' | 'rsa-2048';
+export type { KeyAlgorithmName } from './authority-keys.ts';
 
 export interface AuthorityOptions {
   readonly trustDomain: string;
@@ -40,6 +51,17 @@ export interface LeafRequest {
   readonly notBefore?: Date;
   /** Never past the authority's own end: it is cut to that. */
   readonly notAfter?: Date;
+  /** Put the name into the subject as well, if it is short enough for one; default false. */
+  readonly commonName?: boolean;
+}
+
+/** A certificate for a TLS server that is no workload: the CA's own. */
+export interface ServerRequest {
+  /** DNS names and IP addresses. */
+  readonly names: readonly string[];
+  /** SPKI in DER. */
+  readonly publicKey: Uint8Array;
+  readonly ttlMs: number;
 }
 
 export interface LeafCertificate {
@@ -60,21 +82,8 @@ const CLOCK_LAG_MS = 2 * 60_000;
 const DAY_MS = 86_400_000;
 const ROOT_LIFE_MS = 3_650 * DAY_MS;
 const SERIAL_BYTES = 16;
-
-type SigningAlgorithm = EcKeyGenParams | RsaHashedKeyGenParams;
-type EcKeyGenParams = webcrypto.EcKeyGenParams & { hash: string };
-type RsaHashedKeyGenParams = webcrypto.RsaHashedKeyGenParams & { hash: string };
-
-const KEY_ALGORITHMS: Readonly<Record<KeyAlgorithmName, SigningAlgorithm>> = {
-  'ecdsa-p256': { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' },
-  'ecdsa-p384': { name: 'ECDSA', namedCurve: 'P-384', hash: 'SHA-384' },
-  'rsa-2048': {
-    name: 'RSASSA-PKCS1-v1_5',
-    modulusLength: 2048,
-    publicExponent: new Uint8Array([1, 0, 1]),
-    hash: 'SHA-256',
-  },
-};
+/** The bound of a common name (RFC 5280 appendix A, ub-common-name). */
+const MAX_COMMON_NAME = 64;
 
 /** Makes a self-signed root. */
 export async function createAuthority(options: AuthorityOptions): Promise<Authority> {
@@ -135,6 +144,21 @@ export class Authority {
     return new Authority(trustDomain, certificate, keys, signing, null);
   }
 
+  /**
+   * A root that was made before. Rejects with `identity_invalid` or `identity_expired` unless it is one certificate
+   * of a CA that signed itself with this key, and has not ended.
+   */
+  static async loadRoot(
+    trustDomain: TrustDomain,
+    certificatePem: string,
+    privateKeyPem: string,
+  ): Promise<Authority> {
+    // First, for it says more of a key that cannot be read.
+    const { keys, signing } = await importKeys(privateKeyPem);
+    const certificate = checkRoot(certificatePem, privateKeyPem);
+    return new Authority(trustDomain, certificate, keys, signing, null);
+  }
+
   get notAfterMs(): number {
     return this.#certificate.notAfter.getTime();
   }
@@ -161,13 +185,44 @@ export class Authority {
   async issue(request: LeafRequest): Promise<LeafCertificate> {
     this.#refuseIfExpired();
     const spiffeId = this.#ownIdentity(request.spiffeId);
-    const { notBefore, notAfter } = this.#lifeOfLeaf(request);
+    const extensions = [
+      // Critical, because there is no subject (RFC 5280 §4.1.2.6); Istio's is so with a subject too.
+      new x509.SubjectAlternativeNameExtension([{ type: 'url', value: spiffeId.text }], true),
+    ];
+    const isNamed = request.commonName === true && spiffeId.text.length <= MAX_COMMON_NAME;
+    const subject = isNamed ? new x509.Name([{ CN: [spiffeId.text] }]) : undefined;
+    const purposes = [x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth];
+    return this.#sign(request, this.#lifeOfLeaf(request), purposes, extensions, subject);
+  }
+
+  /** Signs for a TLS server. Without clientAuth and a SPIFFE ID it is nobody's identity in the mesh. */
+  async issueServer(request: ServerRequest): Promise<LeafCertificate> {
+    this.#refuseIfExpired();
+    const names = request.names.map((value): x509.JsonGeneralName =>
+      isIP(value) === 0 ? { type: 'dns', value } : { type: 'ip', value },
+    );
+    const extensions = [new x509.SubjectAlternativeNameExtension(names, true)];
+    return this.#sign(request, this.#lifeOfLeaf(request), [x509.ExtendedKeyUsage.serverAuth], extensions);
+  }
+
+  /** PKCS #8, for the folder of the root. The caller owns it. */
+  async exportPrivateKey(): Promise<string> {
+    return exportPrivateKey(this.#keys);
+  }
+
+  async #sign(
+    request: { readonly publicKey: Uint8Array },
+    life: { readonly notBefore: Date; readonly notAfter: Date },
+    purposes: x509.ExtendedKeyUsageType[],
+    extensions: x509.Extension[],
+    subject?: x509.Name,
+  ): Promise<LeafCertificate> {
     const serialNumber = randomSerial();
     const certificate = await x509.X509CertificateGenerator.create({
       serialNumber,
       issuer: this.#certificate.subjectName,
-      notBefore,
-      notAfter,
+      ...(subject === undefined ? {} : { subject }),
+      ...life,
       signingAlgorithm: this.#signing,
       publicKey: new x509.PublicKey(new Uint8Array(request.publicKey)),
       signingKey: this.#keys.privateKey,
@@ -176,14 +231,10 @@ export class Authority {
           x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment,
           true,
         ),
-        new x509.ExtendedKeyUsageExtension([
-          x509.ExtendedKeyUsage.serverAuth,
-          x509.ExtendedKeyUsage.clientAuth,
-        ]),
+        new x509.ExtendedKeyUsageExtension(purposes),
         new x509.BasicConstraintsExtension(false, undefined, true),
-        await x509.AuthorityKeyIdentifierExtension.create(this.#keys.publicKey),
-        // Critical, because there is no subject (RFC 5280 §4.1.2.6).
-        new x509.SubjectAlternativeNameExtension([{ type: 'url', value: spiffeId.text }], true),
+        await this.#keyIdentifier(),
+        ...extensions,
       ],
     });
     const certificatePem = pemOf(certificate);
@@ -195,6 +246,13 @@ export class Authority {
     };
   }
 
+  /** As the authority's own certificate names its key; a root of another tool may count it in another way. */
+  async #keyIdentifier(): Promise<x509.AuthorityKeyIdentifierExtension> {
+    const own = this.#certificate.getExtension(x509.SubjectKeyIdentifierExtension);
+    if (own !== null) return new x509.AuthorityKeyIdentifierExtension(own.keyId);
+    return x509.AuthorityKeyIdentifierExtension.create(this.#keys.publicKey);
+  }
+
   /** Makes the key as well: for the demo and development, where one process is both sides. */
   async issueWithKey(
     request: Omit<LeafRequest, 'publicKey'> & { readonly keyAlgorithm?: KeyAlgorithmName },
@@ -202,8 +260,7 @@ export class Authority {
     const keys = await generateKeys(KEY_ALGORITHMS[request.keyAlgorithm ?? 'ecdsa-p256']);
     const publicKey = new Uint8Array(await webcrypto.subtle.exportKey('spki', keys.publicKey));
     const leaf = await this.issue({ ...request, publicKey });
-    const pkcs8 = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey);
-    return { ...leaf, privateKeyPem: `${x509.PemConverter.encode(pkcs8, 'PRIVATE KEY')}\n` };
+    return { ...leaf, privateKeyPem: await exportPrivateKey(keys) };
   }
 
   #ownIdentity(text: string): SpiffeId {
@@ -216,7 +273,10 @@ export class Authority {
     return spiffeId;
   }
 
-  #lifeOfLeaf(request: LeafRequest): { notBefore: Date; notAfter: Date } {
+  #lifeOfLeaf(request: Pick<LeafRequest, 'ttlMs' | 'notBefore' | 'notAfter'>): {
+    notBefore: Date;
+    notAfter: Date;
+  } {
     const nowMs = Date.now();
     const notBefore = request.notBefore ?? new Date(nowMs - CLOCK_LAG_MS);
     const wantedMs = request.notAfter?.getTime() ?? nowMs + (request.ttlMs ?? DAY_MS);
@@ -261,10 +321,6 @@ async function authorityExtensions(
   return extensions;
 }
 
-async function generateKeys(algorithm: SigningAlgorithm): Promise<webcrypto.CryptoKeyPair> {
-  return webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
-}
-
 /** 16 random bytes; the first bit is cleared, for a serial is positive, the second set, so that none is short. */
 function randomSerial(): string {
   const bytes = randomBytes(SERIAL_BYTES);
@@ -274,4 +330,36 @@ function randomSerial(): string {
 
 function pemOf(certificate: x509.X509Certificate): string {
   return `${certificate.toString('pem')}\n`;
+}
+
+function checkRoot(certificatePem: string, privateKeyPem: string): x509.X509Certificate {
+  const ders = parseCertificates(certificatePem);
+  if ('problem' in ders) throw unusable(`the certificate cannot be used: ${ders.problem}`);
+  const [der] = ders;
+  if (der === undefined || ders.length !== 1)
+    throw unusable(`there are ${ders.length} certificates, wanted the one of a self-signed root`);
+  let fields: CertificateFields;
+  try {
+    fields = readCertificate(der);
+  } catch (thrown) {
+    throw unusable(`the certificate cannot be read: ${messageOf(thrown)}`);
+  }
+  if (!fields.ca) throw unusable("the certificate is not a CA's (basicConstraints CA:TRUE is missing)");
+  if (fields.keyUsage !== -1 && (fields.keyUsage & KEY_USAGE_CERT_SIGN) === 0)
+    throw unusable('the certificate may not sign others (keyUsage lacks keyCertSign)');
+  const certificate = new X509Certificate(der);
+  const isSelfSigned = certificate.checkIssued(certificate) && certificate.verify(certificate.publicKey);
+  if (!isSelfSigned) throw unusable('the certificate is not self-signed');
+  if (!certificate.checkPrivateKey(createPrivateKey(privateKeyPem)))
+    throw unusable('the private key does not fit the certificate');
+  if (fields.notAfterMs <= Date.now())
+    throw new MeshError(
+      'identity_expired',
+      `the certificate expired at ${new Date(fields.notAfterMs).toISOString()}`,
+    );
+  return new x509.X509Certificate(new Uint8Array(der));
+}
+
+function unusable(problem: string): MeshError {
+  return new MeshError('identity_invalid', problem);
 }

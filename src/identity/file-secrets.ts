@@ -5,13 +5,13 @@
  * once. Files are read again 100 ms after the last change, so that a rewrite of several is seen whole.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { open } from 'node:fs/promises';
 import { monotonicMs } from '../core/clock.ts';
 import { detach } from '../core/detach.ts';
 import { MeshError, messageOf } from '../core/errors.ts';
 import type { SecretMaterial, SecretSource } from '../core/secret.ts';
 import { type OwnIdentity, verifyOwnIdentity } from '../svid/own-identity.ts';
 import { FileWatch, fingerprintOf } from './file-watch.ts';
+import { readBounded } from './read-bounded.ts';
 
 export interface FileSecretsOptions {
   /** Absolute, or relative to the working directory. */
@@ -31,7 +31,6 @@ export interface FileSecretsOptions {
 const SETTLE_MS = 100;
 const MAX_SETTLES = 20;
 const POLL_MS = 5_000;
-const MAX_FILE_BYTES = 1_048_576;
 const TICKET_SECRET_BYTES = 32;
 
 /** What is told apart from the last version: not the text of the files but what they say. */
@@ -205,22 +204,4 @@ function rootsHash(identity: OwnIdentity): string {
       .toSorted()
       .join(''),
   );
-}
-
-/** Refuses a file that is longer than any identity, or endless. */
-async function readBounded(file: string): Promise<string> {
-  const handle = await open(file, 'r');
-  try {
-    const buffer = Buffer.alloc(MAX_FILE_BYTES + 1);
-    let length = 0;
-    while (length < buffer.length) {
-      const { bytesRead } = await handle.read(buffer, length, buffer.length - length, null);
-      if (bytesRead === 0) break;
-      length += bytesRead;
-    }
-    if (length > MAX_FILE_BYTES) throw new Error(`it is longer than ${MAX_FILE_BYTES} bytes`);
-    return buffer.toString('utf8', 0, length);
-  } finally {
-    await handle.close();
-  }
 }
