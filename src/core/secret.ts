@@ -21,7 +21,15 @@ export interface SecretMaterial {
 
 /** Where secrets come from: files, SDS or the Workload API. Lives in the control half. */
 export interface SecretSource {
-  /** Calls back with every new good version, the first one included; `onError` keeps the last good one. */
-  start(onSecret: (secret: SecretMaterial) => void, onError: (message: string) => void): Promise<void>;
+  /**
+   * Calls back with every new good version, the first one included; `onError` keeps the last good one.
+   * `onWaiting`: what is missing before the first version can be given out, each time it changes; '' once nothing is.
+   * Only a source that may resolve without a first version calls it.
+   */
+  start(
+    onSecret: (secret: SecretMaterial) => void,
+    onError: (message: string) => void,
+    onWaiting?: (why: string) => void,
+  ): Promise<void>;
   stop(): void;
 }

@@ -4,14 +4,14 @@
  * A version is given out only when all three fit; on any error the last good one stays and the reason is told,
  * once. Files are read again 100 ms after the last change, so that a rewrite of several is seen whole.
  */
-import { createHash, randomBytes } from 'node:crypto';
 import { monotonicMs } from '../core/clock.ts';
 import { detach } from '../core/detach.ts';
 import { MeshError, messageOf } from '../core/errors.ts';
 import type { SecretMaterial, SecretSource } from '../core/secret.ts';
-import { type OwnIdentity, verifyOwnIdentity } from '../svid/own-identity.ts';
+import { verifyOwnIdentity } from '../svid/own-identity.ts';
 import { FileWatch, fingerprintOf } from './file-watch.ts';
 import { readBounded } from './read-bounded.ts';
+import { SecretVersions } from './secret-versions.ts';
 
 export interface FileSecretsOptions {
   /** Absolute, or relative to the working directory. */
@@ -31,13 +31,6 @@ export interface FileSecretsOptions {
 const SETTLE_MS = 100;
 const MAX_SETTLES = 20;
 const POLL_MS = 5_000;
-const TICKET_SECRET_BYTES = 32;
-
-/** What is told apart from the last version: not the text of the files but what they say. */
-interface Content {
-  readonly chainHash: string;
-  readonly bundleHash: string;
-}
 
 export function createFileSecrets(options: FileSecretsOptions): SecretSource {
   return new FileSecrets(options);
@@ -47,10 +40,10 @@ class FileSecrets implements SecretSource {
   readonly #options: FileSecretsOptions;
   readonly #files: readonly [chain: string, key: string, bundle: string];
   readonly #watch: FileWatch;
+  readonly #versions: SecretVersions;
   readonly #nowMs: () => number;
   #onSecret: (secret: SecretMaterial) => void = () => {};
   #onError: (message: string) => void = () => {};
-  #last: { readonly secret: SecretMaterial; readonly content: Content } | null = null;
   #lastError = '';
   /** State of the files at the last read. */
   #fingerprint = '';
@@ -65,6 +58,7 @@ class FileSecrets implements SecretSource {
     this.#options = options;
     this.#files = [options.certificateChain, options.privateKey, options.trustBundle];
     this.#watch = new FileWatch(this.#files, this.#changed);
+    this.#versions = new SecretVersions(options.trustDomains);
     this.#nowMs = options.nowMs ?? Date.now;
   }
 
@@ -167,41 +161,8 @@ class FileSecrets implements SecretSource {
       return `Cannot use ${where}: the certificate is of trust domain "${trustDomain}", this mesh's are "${known}"; set meshConfig.trustDomain or issue the certificate in it`;
     }
     this.#lastError = '';
-    this.#publish(answer.identity);
+    const secret = this.#versions.next(answer.identity);
+    if (secret !== null) this.#onSecret(secret);
     return null;
   }
-
-  #publish(identity: OwnIdentity): void {
-    // The key is left out: it fits the leaf, and so is another one only if the leaf is.
-    const content: Content = { chainHash: sha256(identity.chainPem), bundleHash: rootsHash(identity) };
-    const last = this.#last;
-    const isSameTrust = last !== null && last.content.bundleHash === content.bundleHash;
-    if (isSameTrust && last.content.chainHash === content.chainHash) return;
-    const { bundlePem } = identity;
-    const bundles = Object.fromEntries(this.#options.trustDomains.map((name) => [name, bundlePem]));
-    const secret: SecretMaterial = {
-      version: (last?.secret.version ?? 0) + 1,
-      trustVersion: (last?.secret.trustVersion ?? 0) + (isSameTrust ? 0 : 1),
-      certificateChainPem: identity.chainPem,
-      privateKeyPem: identity.keyPem,
-      bundles,
-      ticketSecret: isSameTrust ? last.secret.ticketSecret : new Uint8Array(randomBytes(TICKET_SECRET_BYTES)),
-    };
-    this.#last = { secret, content };
-    this.#onSecret(secret);
-  }
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
-}
-
-/** The same for the same roots in any order. */
-function rootsHash(identity: OwnIdentity): string {
-  return sha256(
-    identity.bundlePem
-      .split(/(?<=-----END CERTIFICATE-----\n)/)
-      .toSorted()
-      .join(''),
-  );
 }

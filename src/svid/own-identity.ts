@@ -21,7 +21,12 @@ export interface OwnIdentity {
 
 export type OwnIdentityAnswer =
   | { readonly ok: true; readonly identity: OwnIdentity }
-  | { readonly ok: false; readonly reasons: readonly string[] };
+  | {
+      readonly ok: false;
+      readonly reasons: readonly string[];
+      /** Nothing else is wrong than that the chain does not reach this bundle: with another one it may be good. */
+      readonly needsOtherBundle: boolean;
+    };
 
 export function verifyOwnIdentity(
   chainPem: string,
@@ -35,7 +40,7 @@ export function verifyOwnIdentity(
   const roots = parseRoots(bundlePem);
   if ('problem' in roots)
     reasons.push(`the trust bundle cannot be used: ${roots.problem}; give the root certificates as PEM`);
-  if (chain === null) return { ok: false, reasons };
+  if (chain === null) return { ok: false, reasons, needsOtherBundle: false };
   const [leaf, ...above] = chain;
   const facts = checkSvid(leaf.raw, nowMs, 'both');
   if (isSvidProblem(facts)) reasons.push(leafReason(facts));
@@ -44,14 +49,15 @@ export function verifyOwnIdentity(
       'the private key does not fit the first certificate of the chain; write the pair of one issuance, the leaf first',
     );
   if (reasons.length > 0 || 'problem' in roots || key === null || isSvidProblem(facts))
-    return { ok: false, reasons };
+    return { ok: false, reasons, needsOtherBundle: false };
   const bundles = new TrustBundles(new Map([[facts.trustDomain, roots]]));
   const raws = above.map((certificate) => certificate.raw);
   const fault = chainEndsInBundle(leaf.raw, raws, bundles, nowMs, 'both');
   if (isSvidProblem(fault)) {
     const found = `wanted ${fault.wanted}, got ${fault.got}`;
     const fix = "add the intermediates after the leaf, or the issuer's root to the bundle";
-    return { ok: false, reasons: [`the chain does not reach the trust bundle: ${found}; ${fix}`] };
+    const reason = `the chain does not reach the trust bundle: ${found}; ${fix}`;
+    return { ok: false, reasons: [reason], needsOtherBundle: true };
   }
   return {
     ok: true,

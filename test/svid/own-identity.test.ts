@@ -87,4 +87,16 @@ describe('verifyOwnIdentity', () => {
       for (let at = 0; at + 8 <= secret.length; at++)
         assert.ok(!reasonsOf({ key }).includes(secret.slice(at, at + 8)));
   });
+
+  it('tells a bundle that is of somebody else from everything that no bundle would cure', async () => {
+    const ask = (chain: Issued, bundle: string): boolean | 'accepted' => {
+      const answer = verifyOwnIdentity(chain.chainPem, chain.keyPem, bundle, Date.now());
+      return answer.ok ? 'accepted' : answer.needsOtherBundle;
+    };
+    assert.equal(ask(leaf, ca.rootPem), 'accepted');
+    assert.equal(ask(leaf, other.rootPem), true);
+    assert.equal(ask(await ca.issue({ expired: true }), other.rootPem), false);
+    assert.equal(ask({ ...leaf, keyPem: (await ca.issue()).keyPem }, other.rootPem), false);
+    assert.equal(ask(leaf, ''), false);
+  });
 });
