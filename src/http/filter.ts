@@ -67,6 +67,8 @@ export interface RequestContext {
 export interface Filter {
   /** Stable and unique within a chain; it is named in logs when the filter fails. */
   readonly name: string;
+  /** Which connections it is for; absent: inbound ones, where the app is to be guarded. */
+  readonly direction?: 'inbound' | 'outbound' | 'both';
   /** TCP chains: after the handshake, before the upstream is dialled. */
   onConnection?(connection: ConnectionFacts): Verdict | Promise<Verdict>;
   onRequest?(request: RequestContext): Verdict | Promise<Verdict>;

@@ -24,7 +24,10 @@ export interface InboundDirection {
 
 export interface OutboundDirection {
   readonly kind: 'outbound';
+  /** Where the app meant to go; of an egress listener, the listener's own address. */
   readonly destination: Address;
+  /** Key of the egress listener that took it; '' for a redirected connection. */
+  readonly listener: string;
 }
 
 export interface RefusedDirection {
@@ -81,7 +84,7 @@ export function decideDirection(
       hint: `exclude port ${original.port} from the redirect rules`,
     };
   }
-  if (madeOnThisHost && listener === 'main') return { kind: 'outbound', destination: original };
+  if (madeOnThisHost && listener === 'main') return { kind: 'outbound', destination: original, listener: '' };
   if (!toThisHost) {
     return {
       kind: 'refused',

@@ -218,7 +218,7 @@ describe('the listener', () => {
     });
     using client = await connectRaw({ port: fixture.port });
     const { route, connection } = await fixture.accepted.next();
-    assert.deepEqual(route, { kind: 'outbound', destination });
+    assert.deepEqual(route, { kind: 'outbound', destination, listener: '' });
     assert.equal(connection.direction, 'outbound');
     assert.equal(client.ending, null);
   });
