@@ -12,8 +12,6 @@ const actedOn: KindUse = { use: 'acted-on' };
 const refused: KindUse = { use: 'refused' };
 const ignored = (effect: string): KindUse => ({ use: 'ignored', effect });
 
-const NO_OUTBOUND = 'this version carries inbound traffic only';
-
 /** Group → kind → use. */
 export const ISTIO_KINDS: Readonly<Record<string, Readonly<Record<string, KindUse>>>> = {
   'security.istio.io': {
@@ -22,12 +20,12 @@ export const ISTIO_KINDS: Readonly<Record<string, Readonly<Record<string, KindUs
     RequestAuthentication: refused,
   },
   'networking.istio.io': {
-    DestinationRule: ignored(NO_OUTBOUND),
-    ServiceEntry: ignored(NO_OUTBOUND),
-    WorkloadEntry: ignored(NO_OUTBOUND),
+    DestinationRule: actedOn,
+    ServiceEntry: actedOn,
+    Sidecar: actedOn,
+    WorkloadEntry: actedOn,
     WorkloadGroup: ignored('workloads are not registered'),
     VirtualService: ignored('requests are not routed by it'),
-    Sidecar: ignored('listeners are those of postern.yaml'),
     Gateway: ignored('this is no gateway'),
     EnvoyFilter: ignored('there is no Envoy to patch'),
     ProxyConfig: ignored('postern.yaml configures the proxy'),
@@ -43,3 +41,9 @@ export const ISTIO_KINDS: Readonly<Record<string, Readonly<Record<string, KindUs
 
 /** Of any kind of these groups, all versions mean the same. */
 export const ISTIO_VERSIONS: readonly string[] = ['v1', 'v1beta1', 'v1alpha3', 'v1alpha1'];
+
+/** Kinds of Kubernetes itself that are read, by apiVersion without the version. */
+export const KUBERNETES_KINDS: Readonly<Record<string, readonly string[]>> = {
+  '': ['Service', 'Endpoints'],
+  'discovery.k8s.io': ['EndpointSlice'],
+};

@@ -1,30 +1,21 @@
 /**
  * One document after another → resources: which kind it is, whether this version acts on it, and its fields.
  */
-import { ISTIO_KINDS, ISTIO_VERSIONS } from './api-kinds.ts';
+import { ISTIO_KINDS, ISTIO_VERSIONS, KUBERNETES_KINDS } from './api-kinds.ts';
 import type { KindUse } from './api-kinds.ts';
 import { checkApiFields } from './check-api-fields.ts';
 import type { ConfigFileKind } from './config-file-kind.ts';
 import { CONFIG_LIMITS } from './config-limits.ts';
 import { FieldReader } from './field-reader.ts';
+import { MeshConfigDocuments } from './mesh-config-documents.ts';
 import { editDistance, nearestName } from './nearest-name.ts';
 import { compareBytes } from './problem.ts';
 import type { ProblemList } from './problem.ts';
-import { DEFAULT_MESH_CONFIG, readMeshConfig } from './read-mesh-config.ts';
-import { readOrigin } from './read-metadata.ts';
-import { readPeerAuthentication } from './read-peer-authentication.ts';
-import { readService } from './read-service.ts';
-import type {
-  MeshConfig,
-  PeerAuthentication,
-  Position,
-  ResourceOrigin,
-  Resources,
-  Service,
-} from './resources.ts';
-import { embeddedSource } from './source-text.ts';
+import { DOCUMENT_FIELDS, readOrigin } from './read-metadata.ts';
+import { ResourceCollector } from './resource-collector.ts';
+import type { Position, ResourceOrigin, Resources } from './resources.ts';
 import type { SourceText } from './source-text.ts';
-import { parseYaml, shown } from './yaml-tree.ts';
+import { shown } from './yaml-tree.ts';
 import type { TreeNode } from './yaml-tree.ts';
 
 /** What a document inherits from the file that it stands in. */
@@ -34,7 +25,13 @@ export interface DocumentContext {
   readonly namespace: string;
 }
 
-const TOP_FIELDS = new Set(['apiVersion', 'kind', 'metadata', 'spec', 'status']);
+interface DocumentType {
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  readonly apiVersion: string;
+}
+
 const LIST_FIELDS = new Set(['apiVersion', 'kind', 'metadata', 'items']);
 /** Kinds that decide access: a group that is only misspelled must not hide them. */
 const ACCESS_KINDS = new Set(Object.keys(ISTIO_KINDS['security.istio.io'] ?? {}));
@@ -42,15 +39,15 @@ const ACCESS_KINDS = new Set(Object.keys(ISTIO_KINDS['security.istio.io'] ?? {})
 export class DocumentReader {
   readonly skippedKinds: Map<string, number> = new Map();
   readonly #problems: ProblemList;
-  readonly #peerAuthentications: PeerAuthentication[] = [];
-  readonly #services: Service[] = [];
+  readonly #resources = new ResourceCollector();
+  readonly #mesh: MeshConfigDocuments;
   readonly #named = new Map<string, Position>();
-  #meshConfig: MeshConfig | null = null;
   #documents = 0;
   #firstSkipped: Position | null = null;
 
   constructor(problems: ProblemList) {
     this.#problems = problems;
+    this.#mesh = new MeshConfigDocuments(problems);
   }
 
   read(tree: TreeNode, context: DocumentContext): void {
@@ -70,12 +67,12 @@ export class DocumentReader {
     const document = new FieldReader(tree, '', context.source, this.#problems);
     const onlyKey = tree.entries.size === 1 ? document.names()[0] : undefined;
     if (onlyKey === 'meshConfig') {
-      this.#takeMeshConfig(document.object('meshConfig'), document);
+      this.#mesh.take(document.object('meshConfig'), document);
       return;
     }
     const kind = document.text('kind');
     if (kind === 'MeshConfig') {
-      this.#readMeshConfigKind(document);
+      this.#mesh.takeKind(document);
       return;
     }
     const apiVersion = document.text('apiVersion');
@@ -101,23 +98,10 @@ export class DocumentReader {
 
   finish(): Resources {
     this.#reportSkipped();
-    return {
-      peerAuthentications: this.#peerAuthentications.toSorted(oldestFirst),
-      services: this.#services.toSorted(oldestFirst),
-      serviceEntries: [],
-      workloadEntries: [],
-      serviceEndpoints: [],
-      destinationRules: [],
-      sidecars: [],
-      meshConfig: this.#meshConfig ?? DEFAULT_MESH_CONFIG,
-    };
+    return this.#resources.finish(this.#mesh.meshConfig);
   }
 
-  #readKind(
-    document: FieldReader,
-    context: DocumentContext,
-    type: { group: string; version: string; kind: string; apiVersion: string },
-  ): void {
+  #readKind(document: FieldReader, context: DocumentContext, type: DocumentType): void {
     const { group, version, kind, apiVersion } = type;
     const kinds = Object.hasOwn(ISTIO_KINDS, group) ? ISTIO_KINDS[group] : undefined;
     if (kinds !== undefined) {
@@ -130,22 +114,22 @@ export class DocumentReader {
         const message = `${group} has no version "${shown(version)}"`;
         document.reportValue('apiVersion', 'unknown_version', message, `write ${group}/v1`);
       }
-    } else if (group === 'install.istio.io' && kind === 'IstioOperator')
-      this.#readOperator(document, apiVersion);
-    else if (apiVersion === 'v1' && kind.toLowerCase() === 'service')
-      this.#readCoreService(document, context, kind);
-    else if (apiVersion === 'v1' && kind === 'ConfigMap') this.#readConfigMap(document, context);
+    } else if (this.#readKubernetes(document, context, type)) return;
+    else if (apiVersion === 'v1' && kind === 'ConfigMap' && this.#mesh.takeConfigMap(document, context.text))
+      return;
+    else if (group === 'install.istio.io' && kind === 'IstioOperator' && this.#mesh.takeOperator(document))
+      return;
     else if (!this.#refuseMisspelledGroup(document, group, kind)) this.#skip(document, apiVersion, kind);
   }
 
   #readIstio(document: FieldReader, context: DocumentContext, kind: string, use: KindUse): void {
-    document.refuseUnknown(TOP_FIELDS, kind);
+    document.refuseUnknown(DOCUMENT_FIELDS, kind);
     const spec = document.object('spec');
     if (spec !== null) checkApiFields(spec, kind);
     switch (use.use) {
       case 'acted-on': {
         const origin = this.#originOf(document, context);
-        if (origin !== null) this.#peerAuthentications.push(readPeerAuthentication(document, origin));
+        if (origin !== null) this.#resources.take(document, origin);
         break;
       }
       case 'refused':
@@ -170,103 +154,26 @@ export class DocumentReader {
     }
   }
 
-  #readCoreService(document: FieldReader, context: DocumentContext, kind: string): void {
-    if (kind !== 'Service') {
-      document.reportValue(
-        'kind',
-        'unknown_kind',
-        `there is no kind "${shown(kind)}"`,
-        'did you mean "Service"?',
-      );
-      return;
+  /** Kinds of Kubernetes itself that are read, among the many that are skipped; false: it is none of them. */
+  #readKubernetes(document: FieldReader, context: DocumentContext, type: DocumentType): boolean {
+    const { group, version, kind } = type;
+    const kinds = Object.hasOwn(KUBERNETES_KINDS, group) ? KUBERNETES_KINDS[group] : undefined;
+    const known = kinds?.find((name) => name.toLowerCase() === kind.toLowerCase());
+    if (known === undefined) return false;
+    if (known !== kind) {
+      const message = `there is no kind "${shown(kind)}"`;
+      document.reportValue('kind', 'unknown_kind', message, `did you mean "${known}"?`);
+    } else if (version !== 'v1') {
+      const message = `this version does not read ${shown(type.apiVersion)} ${kind}`;
+      const fix = `write ${group === '' ? 'v1' : `${group}/v1`}`;
+      document.reportValue('apiVersion', 'unknown_version', message, fix);
+    } else {
+      // Endpoints and EndpointSlice have their fields at the top.
+      if (kind === 'Service') document.refuseUnknown(DOCUMENT_FIELDS, kind);
+      const origin = this.#originOf(document, context);
+      if (origin !== null) this.#resources.take(document, origin);
     }
-    document.refuseUnknown(TOP_FIELDS, kind);
-    const origin = this.#originOf(document, context);
-    if (origin !== null) this.#services.push(readService(document, origin));
-  }
-
-  /** Istio keeps its MeshConfig as YAML text in `data.mesh`. */
-  #readConfigMap(document: FieldReader, context: DocumentContext): void {
-    const data = document.object('data');
-    const node = data?.node('mesh') ?? null;
-    if (data === null || node === null) {
-      this.#skip(document, 'v1', 'ConfigMap');
-      return;
-    }
-    const text = data.text('mesh');
-    if (text === null || node.kind !== 'scalar') return;
-    const parsed = parseYaml(text);
-    const source = embeddedSource(context.source, context.text, node, parsed.lineColumn);
-    for (const problem of parsed.problems) {
-      this.#problems.add(
-        'error',
-        problem.code,
-        source.at(problem.offset),
-        'data.mesh',
-        problem.message,
-        problem.fix,
-      );
-    }
-    const [tree, second] = parsed.documents;
-    if (tree === undefined) {
-      if (parsed.problems.length === 0) this.#takeMeshConfig(emptyReader(data, source, this.#problems), data);
-      return;
-    }
-    if (tree.kind !== 'map' || second !== undefined) {
-      data.reportValue(
-        'mesh',
-        'wrong_type',
-        'data.mesh is not one MeshConfig',
-        'write the fields of one MeshConfig',
-      );
-      return;
-    }
-    this.#takeMeshConfig(new FieldReader(tree, '', source, this.#problems), data);
-  }
-
-  #readOperator(document: FieldReader, apiVersion: string): void {
-    const spec = document.object('spec');
-    if (spec?.object('values')?.has('meshConfig') === true) {
-      const fix = 'write it as spec.meshConfig';
-      spec.object('values')?.report('meshConfig', 'not_enforced', 'spec.values.meshConfig is not read', fix);
-    }
-    if (spec === null || !spec.has('meshConfig')) this.#skip(document, apiVersion, 'IstioOperator');
-    else this.#takeMeshConfig(spec.object('meshConfig'), spec);
-  }
-
-  #readMeshConfigKind(document: FieldReader): void {
-    if (document.has('spec')) {
-      document.refuseUnknown(TOP_FIELDS, 'MeshConfig');
-      this.#takeMeshConfig(document.object('spec'), document);
-      return;
-    }
-    const entries = new Map(document.map.entries);
-    for (const name of ['apiVersion', 'kind', 'metadata', 'status', 'spec']) entries.delete(name);
-    const fields = { ...document.map, entries };
-    this.#takeMeshConfig(new FieldReader(fields, '', document.source, this.#problems), document);
-  }
-
-  #takeMeshConfig(mesh: FieldReader | null, holder: FieldReader): void {
-    if (mesh === null) {
-      if (!holder.has('meshConfig')) {
-        holder.report(
-          'meshConfig',
-          'empty',
-          'meshConfig has no fields',
-          'write its fields below it',
-          'warning',
-        );
-      }
-      return;
-    }
-    const read = readMeshConfig(mesh);
-    const first = this.#meshConfig?.position;
-    if (first === undefined || first === null) {
-      this.#meshConfig = read;
-      return;
-    }
-    const message = `a second MeshConfig; the first is at ${first.file}:${first.line}`;
-    this.#problems.add('error', 'duplicate_resource', mesh.position, mesh.path, message, 'keep one of them');
+    return true;
   }
 
   #originOf(document: FieldReader, context: DocumentContext): ResourceOrigin | null {
@@ -326,10 +233,6 @@ export class DocumentReader {
   }
 }
 
-function emptyReader(data: FieldReader, source: SourceText, problems: ProblemList): FieldReader {
-  return new FieldReader({ kind: 'map', offset: 0, entries: new Map() }, '', source, problems, data.offset);
-}
-
 function didYouMean(wrong: string, known: readonly string[]): string {
   const nearest = nearestName(wrong, known);
   return nearest === null ? `known are ${known.join(', ')}` : `did you mean "${nearest}"?`;
@@ -337,12 +240,4 @@ function didYouMean(wrong: string, known: readonly string[]): string {
 
 function nearestGroup(group: string): string | null {
   return Object.keys(ISTIO_KINDS).find((known) => editDistance(group.toLowerCase(), known, 4) < 4) ?? null;
-}
-
-/** Of two documents, the one that Istio would take as older. */
-export function oldestFirst(a: ResourceOrigin, b: ResourceOrigin): number {
-  const byTime = (a.createdAtMs ?? Number.POSITIVE_INFINITY) - (b.createdAtMs ?? Number.POSITIVE_INFINITY);
-  if (byTime !== 0 && !Number.isNaN(byTime)) return byTime;
-  const byFile = compareBytes(a.position.file, b.position.file);
-  return byFile || a.position.line - b.position.line || a.position.column - b.position.column;
 }

@@ -69,9 +69,10 @@ const MESSAGES: Readonly<Record<string, string>> = {
     'initialDelaySeconds timeoutSeconds periodSeconds successThreshold failureThreshold httpGet=* tcpSocket=* exec=* grpc=*',
   Sidecar:
     'workloadSelector=LabelSelector ingress[]=SidecarIngress egress[]=SidecarEgress outboundTrafficPolicy=OutboundTrafficPolicy inboundConnectionPool=ConnectionPool',
+  SidecarPort: 'number protocol name targetPort',
   SidecarIngress:
-    'port=NumberedPort bind captureMode defaultEndpoint tls=ServerTls connectionPool=ConnectionPool',
-  SidecarEgress: 'port=NumberedPort bind captureMode hosts[]',
+    'port=SidecarPort bind captureMode defaultEndpoint tls=ServerTls connectionPool=ConnectionPool',
+  SidecarEgress: 'port=SidecarPort bind captureMode hosts[]',
   OutboundTrafficPolicy: 'mode egressProxy=Destination',
   Destination: 'host subset port=PortNumber',
   ServerTls:
@@ -102,9 +103,10 @@ const MESSAGES: Readonly<Record<string, string>> = {
 
   // mesh
   MeshConfig:
-    'proxyListenPort proxyInboundListenPort proxyHttpPort connectTimeout protocolDetectionTimeout tcpKeepalive=TcpKeepalive ingressClass ingressService ingressControllerMode ingressSelector enableTracing accessLogFile accessLogFormat accessLogEncoding enableEnvoyAccessLogService disableEnvoyListenerLog defaultConfig=MeshProxyConfig outboundTrafficPolicy=* inboundTrafficPolicy=InboundTrafficPolicy configSources[]=* enableAutoMtls trustDomain trustDomainAliases[] caCertificates[]=CertificateData defaultServiceExportTo[] defaultVirtualServiceExportTo[] defaultDestinationRuleExportTo[] rootNamespace localityLbSetting=LocalityLb dnsRefreshRate h2UpgradePolicy inboundClusterStatName outboundClusterStatName certificates[]=* serviceSettings[]=* enablePrometheusMerge verifyCertificateAtClient ca=* extensionProviders[]=* defaultProviders=DefaultProviders discoverySelectors[]=* pathNormalization=PathNormalization defaultHttpRetryPolicy=HttpRetry meshMTLS=MeshTls tlsDefaults=MeshTls compliancePolicy serviceScopeConfigs[]=*',
+    'proxyListenPort proxyInboundListenPort proxyHttpPort connectTimeout protocolDetectionTimeout tcpKeepalive=TcpKeepalive ingressClass ingressService ingressControllerMode ingressSelector enableTracing accessLogFile accessLogFormat accessLogEncoding enableEnvoyAccessLogService disableEnvoyListenerLog defaultConfig=MeshProxyConfig outboundTrafficPolicy=MeshOutboundTrafficPolicy inboundTrafficPolicy=InboundTrafficPolicy configSources[]=* enableAutoMtls trustDomain trustDomainAliases[] caCertificates[]=CertificateData defaultServiceExportTo[] defaultVirtualServiceExportTo[] defaultDestinationRuleExportTo[] rootNamespace localityLbSetting=LocalityLb dnsRefreshRate h2UpgradePolicy inboundClusterStatName outboundClusterStatName certificates[]=* serviceSettings[]=* enablePrometheusMerge verifyCertificateAtClient ca=* extensionProviders[]=* defaultProviders=DefaultProviders discoverySelectors[]=* pathNormalization=PathNormalization defaultHttpRetryPolicy=HttpRetry meshMTLS=MeshTls tlsDefaults=MeshTls compliancePolicy serviceScopeConfigs[]=*',
   MeshProxyConfig:
     'configPath binaryPath serviceCluster clusterName=* drainDuration parentShutdownDuration discoveryAddress discoveryRefreshDelay zipkinAddress statsdUdpAddress envoyMetricsServiceAddress proxyAdminPort availabilityZone controlPlaneAuthPolicy customConfigFile statNameLength concurrency proxyBootstrapTemplatePath interceptionMode tracing=* sds=* envoyAccessLogService=* envoyMetricsService=* proxyMetadata{} runtimeValues{} statusPort extraStatTags[] gatewayTopology=* terminationDrainDuration meshId readinessProbe=Probe proxyStatsMatcher=* holdApplicationUntilProxyStarts caCertificatesPem[] image=ProxyImage privateKeyProvider=* proxyHeaders=* fileFlushInterval fileFlushMinSizeKb statsCompression',
+  MeshOutboundTrafficPolicy: 'mode',
   InboundTrafficPolicy: 'mode',
   CertificateData: 'pem spiffeBundleUrl certSigners[] trustDomains[]',
   DefaultProviders: 'tracing[] metrics[] accessLogging[]',

@@ -1,19 +1,10 @@
 /**
- * What this version does with each field of Istio's MeshConfig: acts on it, warns of the effect of ignoring it, or
- * refuses, where ignoring it could let more through.
+ * What this version does with each field of Istio's MeshConfig.
  */
-
-export type FieldUse =
-  | { readonly use: 'acted-on' }
-  | { readonly use: 'ignored'; readonly effect: string }
-  | { readonly use: 'refused'; readonly reason: string; readonly fix: string };
-
-const actedOn: FieldUse = { use: 'acted-on' };
-const ignored = (effect: string): FieldUse => ({ use: 'ignored', effect });
-const refused = (reason: string, fix: string): FieldUse => ({ use: 'refused', reason, fix });
+import type { FieldUse } from './field-use.ts';
+import { actedOn, ignored, refused } from './field-use.ts';
 
 const NO_INGRESS = 'there is no ingress controller';
-const NO_OUTBOUND = 'this version carries no outbound traffic';
 const NO_TELEMETRY_EXPORT = 'nothing is sent to it';
 const NO_ISTIOD = 'there is no istiod';
 
@@ -27,8 +18,11 @@ export const MESH_CONFIG_FIELDS: Readonly<Record<string, FieldUse>> = {
   accessLogFile: actedOn,
   accessLogEncoding: actedOn,
   accessLogFormat: actedOn,
+  outboundTrafficPolicy: actedOn,
+  enableAutoMtls: actedOn,
   // Looked at below the top: some of their values are what this version does anyway.
   meshMTLS: actedOn,
+  tlsDefaults: actedOn,
   defaultConfig: actedOn,
   compliancePolicy: actedOn,
   defaultServiceExportTo: actedOn,
@@ -37,7 +31,7 @@ export const MESH_CONFIG_FIELDS: Readonly<Record<string, FieldUse>> = {
 
   caCertificates: refused(
     'which roots are trusted for which trust domain would not be as written',
-    'put the roots into identity.files.trustBundle and remove it',
+    'put the roots into the trust bundle and remove it',
   ),
   configSources: refused(
     'policies kept in other places would not be read',
@@ -56,25 +50,24 @@ export const MESH_CONFIG_FIELDS: Readonly<Record<string, FieldUse>> = {
   enableTracing: ignored('no trace spans are made'),
   enableEnvoyAccessLogService: ignored(NO_TELEMETRY_EXPORT),
   disableEnvoyListenerLog: ignored('refused connections are logged'),
-  outboundTrafficPolicy: ignored(NO_OUTBOUND),
   inboundTrafficPolicy: ignored('the app is reached at app.host of postern.yaml'),
-  enableAutoMtls: ignored(NO_OUTBOUND),
-  localityLbSetting: ignored(NO_OUTBOUND),
-  dnsRefreshRate: ignored(NO_OUTBOUND),
-  h2UpgradePolicy: ignored(NO_OUTBOUND),
+  localityLbSetting: ignored('endpoints are chosen whatever their locality'),
+  dnsRefreshRate: ignored('a name is resolved whenever it is connected to'),
+  h2UpgradePolicy: ignored('requests go out as HTTP/1.1'),
   inboundClusterStatName: ignored('statistics keep their default names'),
   outboundClusterStatName: ignored('statistics keep their default names'),
   certificates: ignored(NO_ISTIOD),
   serviceSettings: ignored('there is one cluster'),
   serviceScopeConfigs: ignored('there is one cluster'),
   enablePrometheusMerge: ignored('metrics of the app are not merged'),
-  verifyCertificateAtClient: ignored(NO_OUTBOUND),
+  verifyCertificateAtClient: ignored(
+    'the certificate of a server is verified unless a DestinationRule says insecureSkipVerify',
+  ),
   ca: ignored(NO_ISTIOD),
   extensionProviders: ignored('nothing that this version acts on names a provider'),
   defaultProviders: ignored('accessLogFile is the only access log'),
   discoverySelectors: ignored('every document that is listed is read'),
-  defaultHttpRetryPolicy: ignored(NO_OUTBOUND),
-  tlsDefaults: ignored('there is no TLS but mesh mTLS, which meshMTLS is for'),
+  defaultHttpRetryPolicy: ignored('a request is tried again as Istio does by default, at most twice'),
 };
 
 /** The same for MeshConfig.defaultConfig; a field without an entry has the effect that `OTHER_PROXY_FIELDS` says. */
@@ -82,7 +75,7 @@ export const PROXY_CONFIG_FIELDS: Readonly<Record<string, FieldUse>> = {
   proxyHeaders: actedOn,
   caCertificatesPem: refused(
     'which roots are trusted would not be as written',
-    'put the roots into identity.files.trustBundle and remove it',
+    'put the roots into the trust bundle and remove it',
   ),
   customConfigFile: refused('the Envoy configuration that it names would have no effect', 'remove it'),
   concurrency: ignored('concurrency in postern.yaml decides'),
@@ -92,9 +85,9 @@ export const PROXY_CONFIG_FIELDS: Readonly<Record<string, FieldUse>> = {
   statusPort: ignored('readiness.port in postern.yaml is the port'),
   interceptionMode: ignored('connections are taken as redirected'),
   runtimeValues: ignored('there is no Envoy to take them'),
-  proxyMetadata: ignored('there is no agent to take it'),
+  proxyMetadata: ignored('agent.yaml and postern.yaml are what is read'),
   tracing: ignored('no trace spans are made'),
   gatewayTopology: ignored('it is for gateways only'),
 };
 
-export const OTHER_PROXY_FIELDS: FieldUse = ignored('it configures Envoy or the agent of Kubernetes');
+export const OTHER_PROXY_FIELDS: FieldUse = ignored('it configures Envoy or the agent of Istio');

@@ -5,9 +5,10 @@ import { checkApiFields } from './check-api-fields.ts';
 import { parseDuration } from './duration.ts';
 import { offsetOfPath } from './field-reader.ts';
 import type { FieldReader } from './field-reader.ts';
+import { applyFieldUse, applyFieldUses, ignored } from './field-use.ts';
+import { isTrustDomain, TRUST_DOMAIN_FIX } from './istio-names.ts';
 import { MESH_CONFIG_FIELDS, OTHER_PROXY_FIELDS, PROXY_CONFIG_FIELDS } from './mesh-config-fields.ts';
-import type { FieldUse } from './mesh-config-fields.ts';
-import type { MeshConfig } from './resources.ts';
+import type { MeshConfig, OutboundTrafficMode } from './resources.ts';
 import { shown } from './yaml-tree.ts';
 
 const NORMALIZATIONS = ['DEFAULT', 'NONE', 'BASE', 'MERGE_SLASHES', 'DECODE_AND_MERGE_SLASHES'] as const;
@@ -31,11 +32,10 @@ export const DEFAULT_MESH_CONFIG: MeshConfig = {
 
 export function readMeshConfig(mesh: FieldReader): MeshConfig {
   checkApiFields(mesh, 'MeshConfig');
-  for (const name of mesh.names()) {
-    if (mesh.has(name) && Object.hasOwn(MESH_CONFIG_FIELDS, name))
-      applyUse(mesh, name, MESH_CONFIG_FIELDS[name]);
-  }
-  checkMeshTls(mesh);
+  applyFieldUses(mesh, MESH_CONFIG_FIELDS);
+  checkTls(mesh, 'meshMTLS');
+  checkTls(mesh, 'tlsDefaults');
+  checkCompliance(mesh);
   checkExports(mesh);
   checkProxyConfig(mesh);
   const root = mesh.map;
@@ -50,31 +50,16 @@ export function readMeshConfig(mesh: FieldReader): MeshConfig {
     accessLogFile: mesh.text('accessLogFile') ?? '',
     accessLogEncoding: mesh.oneOf('accessLogEncoding', ['TEXT', 'JSON']) ?? 'TEXT',
     accessLogFormat: mesh.text('accessLogFormat') ?? '',
-    outboundTrafficPolicy: 'ALLOW_ANY',
-    enableAutoMtls: true,
+    outboundTrafficPolicy: readOutboundMode(mesh) ?? DEFAULT_MESH_CONFIG.outboundTrafficPolicy,
+    enableAutoMtls: mesh.boolean('enableAutoMtls') ?? DEFAULT_MESH_CONFIG.enableAutoMtls,
     position,
     positionOf: (path) => source.at(offsetOfPath(root, path)),
   };
 }
 
-function applyUse(reader: FieldReader, name: string, use: FieldUse | undefined): void {
-  if (use === undefined || use.use === 'acted-on') return;
-  if (use.use === 'ignored') {
-    reader.report(
-      name,
-      'ignored_field',
-      `${name} has no effect: ${use.effect}`,
-      'remove it, or leave it',
-      'warning',
-    );
-  } else {
-    reader.report(name, 'not_enforced', `this version does not act on ${name}: ${use.reason}`, use.fix);
-  }
-}
-
-/** Inbound mTLS is TLS 1.2 to 1.3 with Istio's suites: whatever asks for less than that is refused. */
-function checkMeshTls(mesh: FieldReader): void {
-  const tls = mesh.object('meshMTLS');
+/** TLS is 1.2 to 1.3 with Istio's suites: whatever asks for less than that is refused. */
+function checkTls(mesh: FieldReader, field: 'meshMTLS' | 'tlsDefaults'): void {
+  const tls = mesh.object(field);
   if (tls?.oneOf('minProtocolVersion', TLS_VERSIONS) === 'TLSV1_3') {
     const message = 'this version accepts TLS 1.2 as well';
     tls.reportValue('minProtocolVersion', 'not_enforced', message, 'write TLSV1_2 or remove it');
@@ -84,11 +69,20 @@ function checkMeshTls(mesh: FieldReader): void {
       tls.report(name, 'not_enforced', `this version uses its own ${name}`, `remove ${name}`);
     }
   }
+}
+
+function checkCompliance(mesh: FieldReader): void {
   const policy = nonEmpty(mesh.text('compliancePolicy'));
-  if (policy !== null) {
-    const message = `this version does not enforce the compliance policy "${shown(policy)}"`;
-    mesh.reportValue('compliancePolicy', 'not_enforced', message, 'remove it');
-  }
+  if (policy === null) return;
+  const message = `this version does not enforce the compliance policy "${shown(policy)}"`;
+  mesh.reportValue('compliancePolicy', 'not_enforced', message, 'remove it');
+}
+
+/** Of MeshConfig and of Sidecar; null when nothing is said. The API's zero value, for `{}`, is REGISTRY_ONLY. */
+export function readOutboundMode(reader: FieldReader): OutboundTrafficMode | null {
+  const policy = reader.object('outboundTrafficPolicy');
+  if (policy === null) return null;
+  return policy.oneOf('mode', ['REGISTRY_ONLY', 'ALLOW_ANY']) ?? 'REGISTRY_ONLY';
 }
 
 function checkExports(mesh: FieldReader): void {
@@ -110,10 +104,11 @@ function checkProxyConfig(mesh: FieldReader): void {
   if (proxy === null) return;
   for (const name of proxy.names()) {
     if (!proxy.has(name)) continue;
-    applyUse(
+    applyFieldUse(
       proxy,
       name,
-      Object.hasOwn(PROXY_CONFIG_FIELDS, name) ? PROXY_CONFIG_FIELDS[name] : OTHER_PROXY_FIELDS,
+      (Object.hasOwn(PROXY_CONFIG_FIELDS, name) ? PROXY_CONFIG_FIELDS[name] : undefined) ??
+        OTHER_PROXY_FIELDS,
     );
   }
   const headers = proxy.object('proxyHeaders');
@@ -121,7 +116,7 @@ function checkProxyConfig(mesh: FieldReader): void {
   for (const name of headers.names()) {
     if (!headers.has(name)) continue;
     if (name !== 'forwardedClientCert') {
-      applyUse(headers, name, { use: 'ignored', effect: 'headers are set as Istio does by default' });
+      applyFieldUse(headers, name, ignored('headers are set as Istio does by default'));
       continue;
     }
     const mode = headers.text(name);
@@ -155,15 +150,8 @@ function readAliases(mesh: FieldReader): string[] {
   return aliases;
 }
 
-const TRUST_DOMAIN_FIX = 'use a-z, 0-9, ".", "-" and "_", at most 255 characters';
-
 function badTrustDomain(domain: string): string {
   return `"${shown(domain)}" is not a trust domain`;
-}
-
-/** SPIFFE ID specification 2.1. */
-function isTrustDomain(domain: string): boolean {
-  return /^[a-z0-9._-]{1,255}$/.test(domain);
 }
 
 function readDetectionTimeout(mesh: FieldReader): number {

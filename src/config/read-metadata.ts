@@ -3,12 +3,18 @@
  */
 import { offsetOfPath } from './field-reader.ts';
 import type { FieldReader } from './field-reader.ts';
+import { isLabel, isSubdomain } from './istio-names.ts';
 import type { ResourceOrigin } from './resources.ts';
 import { shown } from './yaml-tree.ts';
 
-/** RFC 1123 names as Kubernetes takes them; it also keeps them printable. */
-const SUBDOMAIN = /^[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?$/;
-const LABEL = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/;
+/** What a document may have at its top. */
+export const DOCUMENT_FIELDS: ReadonlySet<string> = new Set([
+  'apiVersion',
+  'kind',
+  'metadata',
+  'spec',
+  'status',
+]);
 const TIMESTAMP = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/;
 
 /** Null when the document cannot be named; what is wrong is noted. */
@@ -26,12 +32,12 @@ export function readOrigin(document: FieldReader, defaultNamespace: string): Res
     }
     return null;
   }
-  if (!SUBDOMAIN.test(name)) {
+  if (!isSubdomain(name)) {
     metadata.reportValue('name', 'bad_value', `"${shown(name)}" is not a name`, 'use a-z, 0-9, "-" and "."');
     return null;
   }
   const namespace = metadata.text('namespace') ?? '';
-  if (namespace !== '' && !LABEL.test(namespace)) {
+  if (namespace !== '' && !isLabel(namespace)) {
     metadata.reportValue(
       'namespace',
       'bad_value',

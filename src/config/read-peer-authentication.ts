@@ -2,6 +2,7 @@
  * PeerAuthentication: mTLS mode of a mesh, a namespace or a workload, and of single ports (semantics 3.1).
  */
 import type { FieldReader } from './field-reader.ts';
+import { readSelector } from './read-selector.ts';
 import type { PeerAuthentication, PeerMtlsMode, ResourceOrigin } from './resources.ts';
 import { shown } from './yaml-tree.ts';
 
@@ -19,22 +20,6 @@ export function readPeerAuthentication(document: FieldReader, origin: ResourceOr
     mode: mtls === null ? null : readMode(mtls),
     portModes: spec === null ? new Map() : readPortModes(spec, matchLabels),
   };
-}
-
-/** `selector.matchLabels`; null when there is no label to match. */
-export function readSelector(spec: FieldReader): Readonly<Record<string, string>> | null {
-  const selector = spec.object('selector');
-  const labels = selector?.textMap('matchLabels') ?? null;
-  if (selector === null || labels === null) return null;
-  const matchLabels = selector.object('matchLabels');
-  for (const [key, value] of Object.entries(labels)) {
-    if (key === '') matchLabels?.report(key, 'bad_value', 'a label has no name', 'write the label to match');
-    else if (key.includes('*') || value.includes('*')) {
-      const message = `the selector matches labels literally and "${shown(key)}: ${shown(value)}" has a "*"`;
-      matchLabels?.report(key, 'bad_value', message, 'write the label in full');
-    }
-  }
-  return Object.keys(labels).length === 0 ? null : labels;
 }
 
 function readMode(mtls: FieldReader): PeerMtlsMode {

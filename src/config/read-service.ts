@@ -1,7 +1,10 @@
 /**
- * v1 Service: which ports of a workload have a name, and what protocol that name says.
+ * v1 Service: where it is reached, and which ports of a workload have a name and what protocol that name says.
  */
+import { isIP } from 'node:net';
 import type { FieldReader } from './field-reader.ts';
+import { isDnsName } from './istio-names.ts';
+import { readExportAnnotation } from './read-export-to.ts';
 import type { ResourceOrigin, Service, ServicePort } from './resources.ts';
 import { shown } from './yaml-tree.ts';
 
@@ -14,6 +17,7 @@ const SPEC_FIELDS = new Set(
   ).split(' '),
 );
 const PORT_FIELDS = new Set(['name', 'port', 'targetPort', 'protocol', 'appProtocol', 'nodePort']);
+const TYPES = ['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName'] as const;
 const PROTOCOLS = ['TCP', 'UDP', 'SCTP'] as const;
 /** IANA service names, as Kubernetes takes them for container ports. */
 const PORT_NAME = /^(?=.*[a-z])[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/i;
@@ -22,19 +26,59 @@ export function readService(document: FieldReader, origin: ResourceOrigin): Serv
   const spec = document.object('spec');
   spec?.refuseUnknown(SPEC_FIELDS, 'Service');
   const selector = spec?.textMap('selector') ?? null;
+  const type = spec?.oneOf('type', TYPES) ?? 'ClusterIP';
+  const { clusterIps, headless } = spec === null ? { clusterIps: [], headless: false } : readClusterIps(spec);
   // An ExternalName has no endpoints of its own, whatever its selector says.
-  const selects =
-    spec?.text('type') !== 'ExternalName' && selector !== null && Object.keys(selector).length > 0;
+  const isExternal = type === 'ExternalName';
+  const selects = !isExternal && selector !== null && Object.keys(selector).length > 0;
   return {
     ...origin,
     kind: 'Service',
     selector: selects ? selector : null,
     ports: spec === null ? [] : readPorts(spec),
-    clusterIps: [],
-    headless: false,
-    externalName: '',
-    exportTo: [],
+    clusterIps,
+    headless: headless && !isExternal,
+    externalName: spec !== null && isExternal ? readExternalName(spec) : '',
+    exportTo: readExportAnnotation(document, origin),
   };
+}
+
+function readClusterIps(spec: FieldReader): { clusterIps: string[]; headless: boolean } {
+  const one = spec.text('clusterIP') ?? '';
+  const several = spec.texts('clusterIPs');
+  const written = several.length > 0 ? several : [one].filter((ip) => ip !== '');
+  if (written.includes('None')) {
+    if (written.length === 1) return { clusterIps: [], headless: true };
+    spec.report(
+      'clusterIPs',
+      'conflict',
+      '"None" stands beside addresses',
+      'keep "None" alone, or remove it',
+    );
+  }
+  for (const ip of written) {
+    if (isIP(ip) !== 0 || ip === 'None') continue;
+    const field = several.length > 0 ? 'clusterIPs' : 'clusterIP';
+    spec.reportValue(
+      field,
+      'bad_value',
+      `"${shown(ip)}" is not an IP address`,
+      'write one like 10.0.0.2, or None',
+    );
+  }
+  return { clusterIps: written.filter((ip) => isIP(ip) !== 0), headless: false };
+}
+
+function readExternalName(spec: FieldReader): string {
+  const name = (spec.text('externalName') ?? '').toLowerCase();
+  if (isDnsName(name)) return name;
+  if (name === '')
+    spec.report('externalName', 'missing_field', 'the Service has no externalName', 'add externalName');
+  else {
+    const message = `"${shown(name)}" is not a DNS name`;
+    spec.reportValue('externalName', 'bad_value', message, 'write a name like example.com');
+  }
+  return '';
 }
 
 function readPorts(spec: FieldReader): ServicePort[] {

@@ -104,16 +104,13 @@ describe('Istio documents that are refused or noted', () => {
     ],
     [
       'a kind without effect',
-      '# c\napiVersion: networking.istio.io/v1beta1\nkind: DestinationRule\nmetadata: {name: a}\n',
+      '# c\napiVersion: networking.istio.io/v1beta1\nkind: VirtualService\nmetadata: {name: a}\n',
       ['warning ignored_kind 3:1 kind'],
     ],
     [
       'a wrong field deep in one',
-      'apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec:\n  trafficPolicy:\n    portLevelSettings:\n    - tls: {mod: SIMPLE}\n',
-      [
-        'warning ignored_kind 2:1 kind',
-        'error unknown_field 7:13 spec.trafficPolicy.portLevelSettings[0].tls.mod',
-      ],
+      'apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec:\n  http:\n  - route:\n    - destination: {hst: a}\n',
+      ['warning ignored_kind 2:1 kind', 'error unknown_field 7:21 spec.http[0].route[0].destination.hst'],
     ],
     [
       'a misspelled kind',

@@ -24,6 +24,8 @@ pathNormalization:
 accessLogFile: /dev/stdout
 accessLogEncoding: JSON
 accessLogFormat: '{"a": "%PROTOCOL%"}'
+outboundTrafficPolicy: {mode: REGISTRY_ONLY}
+enableAutoMtls: false
 `;
 const indent = (text: string, by: number): string => text.replaceAll(/^(?=.)/gm, ' '.repeat(by));
 
@@ -66,6 +68,8 @@ describe('MeshConfig', () => {
         accessLogFile: '/dev/stdout',
         accessLogEncoding: 'JSON',
         accessLogFormat: '{"a": "%PROTOCOL%"}',
+        outboundTrafficPolicy: 'REGISTRY_ONLY',
+        enableAutoMtls: false,
       });
       assert.equal(position?.file, 'mesh.yaml');
       const trustDomain = positionOf('trustDomain');
@@ -85,10 +89,37 @@ describe('MeshConfig', () => {
         [mesh.trustDomain, mesh.rootNamespace, mesh.pathNormalization, mesh.accessLogFile],
         ['cluster.local', 'istio-system', 'DEFAULT', ''],
       );
+      assert.deepEqual([mesh.outboundTrafficPolicy, mesh.enableAutoMtls], ['ALLOW_ANY', true]);
     }
   });
 
+  it("takes an outbound policy without mode for the API's zero value", () => {
+    const { mesh, problems } = load('meshConfig: {outboundTrafficPolicy: {}}\n');
+    assert.deepEqual(problems, []);
+    assert.equal(mesh.outboundTrafficPolicy, 'REGISTRY_ONLY');
+  });
+
   const bad: [string, string, string[]][] = [
+    [
+      'an outbound policy that is none',
+      'meshConfig: {outboundTrafficPolicy: {mode: ALLOW_ALL}}\n',
+      ['error bad_value 1:44 meshConfig.outboundTrafficPolicy.mode'],
+    ],
+    [
+      'a misspelled outbound policy',
+      'meshConfig: {outboundTrafficPolicy: {mod: ALLOW_ANY}}\n',
+      ['error unknown_field 1:38 meshConfig.outboundTrafficPolicy.mod'],
+    ],
+    [
+      'auto mTLS as text',
+      'meshConfig: {enableAutoMtls: "false"}\n',
+      ['error wrong_type 1:30 meshConfig.enableAutoMtls'],
+    ],
+    [
+      'TLS 1.3 only, to servers outside the mesh',
+      'meshConfig: {tlsDefaults: {minProtocolVersion: TLSV1_3}}\n',
+      ['error not_enforced 1:48 meshConfig.tlsDefaults.minProtocolVersion'],
+    ],
     [
       'two of them',
       'meshConfig: {trustDomain: a}\n---\nkind: MeshConfig\ntrustDomain: b\n',
