@@ -1,19 +1,18 @@
 /**
  * Tells postern.yaml, agent.yaml and ca.yaml from Istio documents, by content.
  */
+import { AGENT_KEYS } from './agent-keys.ts';
+import { CA_KEYS } from './ca-keys.ts';
+import type { ConfigKey } from './config-key.ts';
+import { CONFIG_KEYS } from './config-keys.ts';
 import type { TreeNode } from './yaml-tree.ts';
 
 export type ConfigFileKind = 'postern.yaml' | 'agent.yaml' | 'ca.yaml';
 
 const TOP_LEVEL_KEYS: Readonly<Record<ConfigFileKind, ReadonlySet<string>>> = {
-  'postern.yaml': new Set(
-    (
-      'workload identity config intercept app admin readiness metrics concurrency ' +
-      'accessLog limits drain drainMax'
-    ).split(' '),
-  ),
-  'agent.yaml': new Set(['workload', 'socket', 'ca', 'token', 'certificate', 'trustBundle', 'readiness']),
-  'ca.yaml': new Set(['listen', 'trustDomain', 'root', 'key', 'ttl', 'tokens', 'admin']),
+  'postern.yaml': topLevel(CONFIG_KEYS),
+  'agent.yaml': topLevel(AGENT_KEYS),
+  'ca.yaml': topLevel(CA_KEYS),
 };
 
 /** The kind whose keys it has most of; null for an Istio document and for what is neither. */
@@ -30,4 +29,8 @@ export function recogniseConfigFile(tree: TreeNode): ConfigFileKind | null {
     }
   }
   return best;
+}
+
+function topLevel(keys: readonly ConfigKey[]): Set<string> {
+  return new Set(keys.map(({ path }) => path.split('.', 1)[0] ?? ''));
 }

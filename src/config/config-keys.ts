@@ -4,59 +4,12 @@
  * Validation, defaults, environment variables, `--help` and the README are all made from it.
  */
 import { DEFAULT_LIMITS, LIMIT_MEANINGS } from '../core/limits.ts';
+import { key, later } from './config-key.ts';
+import type { ConfigKey } from './config-key.ts';
 import { MAX_DURATION_MS } from './duration.ts';
 
-export type ConfigKeyType =
-  /** Any text that is not empty. */
-  | 'text'
-  /** A Kubernetes name. */
-  | 'name'
-  /** A file or folder; relative to the folder of postern.yaml, on flags and in the environment to the working directory. */
-  | 'path'
-  /** `unix:PATH`. */
-  | 'socket'
-  /** An IP address to listen on. */
-  | 'bind'
-  /** A host name or an IP address. */
-  | 'host'
-  /** 0 to 65535; 0 picks a free port. */
-  | 'port'
-  /** `HOST:PORT`. */
-  | 'endpoint'
-  | 'integer'
-  | 'duration'
-  /** A mapping of label to value; `k=v,k=v` as text. */
-  | 'labels'
-  /** One of `values`. */
-  | 'choice'
-  /** A list of paths, or of `{path, namespace}`; in the file only. */
-  | 'entries';
-
-export interface ConfigKey {
-  readonly path: string;
-  readonly type: ConfigKeyType;
-  /** As it would be written; null: none, the setting is off or must be given. */
-  readonly default: string | null;
-  readonly meaning: string;
-  /** Of a choice. */
-  readonly values?: readonly string[];
-  /** Of an integer. */
-  readonly min?: number;
-  readonly max?: number;
-  /** It is understood, and using it is an error that says so. */
-  readonly notUsableYet?: true;
-}
-
-const key = (path: string, type: ConfigKeyType, fallback: string | null, meaning: string): ConfigKey => ({
-  path,
-  type,
-  default: fallback,
-  meaning,
-});
-const later = (path: string, type: ConfigKeyType, fallback: string | null, meaning: string): ConfigKey => ({
-  ...key(path, type, fallback, meaning),
-  notUsableYet: true,
-});
+export { environmentName } from './config-key.ts';
+export type { ConfigKey, ConfigKeyType } from './config-key.ts';
 
 export const CONFIG_KEYS: readonly ConfigKey[] = [
   key('workload.namespace', 'name', null, 'namespace of the workload; required'),
@@ -68,19 +21,31 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
     'name of the workload in logs and the ready line; default: the service account',
   ),
   key('workload.labels', 'labels', null, 'labels that selectors of policies and Services match'),
-  later('identity.sds', 'socket', null, 'SDS server that gives certificate and trust bundle'),
-  later('identity.certificateName', 'text', 'default', 'SDS name of the certificate'),
-  later('identity.bundleName', 'text', 'ROOTCA', 'SDS name of the trust bundle'),
-  later('identity.tokenFile', 'path', null, 'token that is sent to the SDS server'),
+  key('identity.sds', 'socket', null, 'SDS server that gives certificate and trust bundle'),
+  key('identity.certificateName', 'text', 'default', 'SDS name of the certificate'),
+  key('identity.bundleName', 'text', 'ROOTCA', 'SDS name of the trust bundle'),
+  key('identity.tokenFile', 'path', null, 'file of the token that is sent to the SDS server'),
   key('identity.files.certificateChain', 'path', null, 'PEM file of the certificate, leaf first; watched'),
   key('identity.files.privateKey', 'path', null, 'PEM file of its key; watched'),
   key('identity.files.trustBundle', 'path', null, 'PEM file of the roots that peers chain to; watched'),
-  later('identity.files.crl.file', 'path', null, 'PEM file of certificate revocation lists'),
+  later('identity.files.crl.file', 'path', null, 'PEM file of certificate revocation lists', 'remove it'),
   {
-    ...later('identity.files.crl.onExpired', 'choice', 'refuse', 'what an expired revocation list means'),
+    ...later(
+      'identity.files.crl.onExpired',
+      'choice',
+      'refuse',
+      'what an expired revocation list means',
+      'remove it',
+    ),
     values: ['refuse', 'accept'],
   },
-  later('identity.workloadApi', 'socket', null, 'SPIFFE Workload API server'),
+  later(
+    'identity.workloadApi',
+    'socket',
+    null,
+    'SPIFFE Workload API server',
+    'use identity.sds or identity.files',
+  ),
   key(
     'config',
     'entries',
@@ -99,7 +64,7 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
   key('metrics.bind', 'bind', '0.0.0.0', 'address of GET /stats/prometheus'),
   key('metrics.port', 'port', '15090', 'port of GET /stats/prometheus'),
   {
-    ...key('concurrency', 'integer', '1', 'worker threads; this version runs 1'),
+    ...key('concurrency', 'integer', '1', 'worker threads; 0: one a core'),
     min: 0,
     max: 1_024,
   },
@@ -121,9 +86,4 @@ function limitKeys(): ConfigKey[] {
     min: name === 'maxConnectionAgeMs' || name === 'maxIdlePerEndpoint' ? 0 : 1,
     max: MAX_DURATION_MS,
   }));
-}
-
-/** `intercept.inboundPort` → `POSTERN_INTERCEPT_INBOUNDPORT`; null for what only the file can say. */
-export function environmentName(configKey: ConfigKey): string | null {
-  return configKey.type === 'entries' ? null : `POSTERN_${configKey.path.replaceAll('.', '_').toUpperCase()}`;
 }

@@ -1,22 +1,33 @@
 /**
- * Where the settings of one postern.yaml come from: file, environment, flags; the last wins. Every value is checked
- * where it stands, also one that another source overrides.
+ * Where the settings of one postern.yaml, agent.yaml or ca.yaml come from: file, environment, flags; the last wins.
+ * Every value is checked where it stands, also one that another source overrides.
  */
-import { CONFIG_KEYS, environmentName } from './config-keys.ts';
-import type { ConfigKey } from './config-keys.ts';
+import { AGENT_KEYS } from './agent-keys.ts';
+import { CA_KEYS } from './ca-keys.ts';
+import { environmentName } from './config-key.ts';
+import type { ConfigKey } from './config-key.ts';
+import { CONFIG_KEYS } from './config-keys.ts';
 import { isLabelKey, parseConfigText } from './config-values.ts';
 import type { ConfigValue } from './config-values.ts';
 import { describe, FieldReader } from './field-reader.ts';
 import { editDistance, nearestName } from './nearest-name.ts';
-import type { ProblemCode, ProblemList } from './problem.ts';
+import type { ProblemCode, ProblemList, Severity } from './problem.ts';
 import type { Position } from './resources.ts';
 import { shown } from './yaml-tree.ts';
 import type { TreeNode } from './yaml-tree.ts';
 
-/** Environment variables of this prefix that are not keys of postern.yaml. */
-const OTHER_VARIABLES = new Set(['POSTERN_ADMIN', 'POSTERN_CONFIG']);
+/** Of this prefix and known, whichever command reads them: one environment may serve several. */
+const KNOWN_VARIABLES: ReadonlySet<string | null> = new Set([
+  'POSTERN_ADMIN',
+  'POSTERN_CONFIG',
+  ...[...CONFIG_KEYS, ...AGENT_KEYS, ...CA_KEYS].map(environmentName),
+]);
 
-const KEYS_BY_PATH: ReadonlyMap<string, ConfigKey> = new Map(CONFIG_KEYS.map((key) => [key.path, key]));
+/** One file with settings: its name, as messages say it, and its keys. */
+export interface SettingTable {
+  readonly fileName: 'postern.yaml' | 'agent.yaml' | 'ca.yaml';
+  readonly keys: readonly ConfigKey[];
+}
 
 export interface Setting {
   readonly value: ConfigValue;
@@ -25,41 +36,47 @@ export interface Setting {
 
 export class ConfigSettings {
   readonly #settings = new Map<string, Setting>();
-  /** Keys and sections that were written, with good values or bad ones. */
-  readonly #written = new Set<string>();
+  /** Keys and sections that were written, with good values or bad ones, and where. */
+  readonly #written = new Map<string, Position>();
   readonly #problems: ProblemList;
+  readonly #table: SettingTable;
+  readonly #keysByPath: ReadonlyMap<string, ConfigKey>;
   /** Where something that is missing should stand. */
   readonly filePosition: Position;
 
-  constructor(problems: ProblemList, file: string) {
+  constructor(problems: ProblemList, table: SettingTable, file: string) {
     this.#problems = problems;
+    this.#table = table;
+    this.#keysByPath = new Map(table.keys.map((key) => [key.path, key]));
     this.filePosition = { file, line: 1, column: 1 };
   }
 
-  /** Reads the file's mapping, unknown keys included; `config` is left to the caller. */
+  /** Reads the file's mapping, unknown keys included; lists are left to the caller. */
   readFile(reader: FieldReader, folder: string): void {
     const prefix = reader.path === '' ? '' : `${reader.path}.`;
-    const below = [...KEYS_BY_PATH.keys()].filter((path) => path.startsWith(prefix));
+    const below = [...this.#keysByPath.keys()].filter((path) => path.startsWith(prefix));
     const known = new Set(below.map((path) => path.slice(prefix.length).split('.', 1)[0] ?? ''));
-    const place = reader.path === '' ? 'postern.yaml' : `"${reader.path}"`;
+    const place = reader.path === '' ? this.#table.fileName : `"${reader.path}"`;
     for (const [name, entry] of reader.map.entries) {
       if (!known.has(name)) {
         reader.unknown(name, known, place);
         continue;
       }
       if (!reader.has(name)) continue;
-      const key = KEYS_BY_PATH.get(reader.pathOf(name));
+      const key = this.#keysByPath.get(reader.pathOf(name));
       if (key === undefined) {
         const section = reader.object(name);
         if (section === null) continue;
-        this.#written.add(section.path);
+        this.#written.set(section.path, section.position);
         this.readFile(section, folder);
-      } else if (key.type !== 'entries') this.#takeNode(key, entry.node, reader, name, folder);
+      } else if (key.type === 'entries') this.#written.set(key.path, reader.source.at(entry.keyOffset));
+      else this.#takeNode(key, entry.node, reader, name, folder);
     }
   }
+
   readEnvironment(environment: Readonly<Record<string, string | undefined>>, folder: string): void {
     const known = new Map<string, ConfigKey>();
-    for (const key of CONFIG_KEYS) {
+    for (const key of this.#table.keys) {
       const name = environmentName(key);
       if (name !== null) known.set(name, key);
     }
@@ -68,7 +85,7 @@ export class ConfigSettings {
       const position = { file: `$${name}`, line: 1, column: 1 };
       const key = known.get(name);
       if (key !== undefined) this.#takeText(key, text, folder, position);
-      else if (!OTHER_VARIABLES.has(name)) this.#warnOfVariable(name, [...known.keys()], position);
+      else if (!KNOWN_VARIABLES.has(name)) this.#warnOfVariable(name, [...known.keys()], position);
     }
   }
 
@@ -76,10 +93,10 @@ export class ConfigSettings {
   readFlags(flags: Readonly<Record<string, string>>, folder: string): void {
     for (const [path, text] of Object.entries(flags)) {
       const position = { file: `--${path}`, line: 1, column: 1 };
-      const key = KEYS_BY_PATH.get(path);
+      const key = this.#keysByPath.get(path);
       if (key !== undefined) this.#takeText(key, text, folder, position);
       else {
-        const nearest = nearestName(path, KEYS_BY_PATH.keys());
+        const nearest = nearestName(path, this.#keysByPath.keys());
         const fix = nearest === null ? 'remove it' : `did you mean "${nearest}"?`;
         this.#problems.add(
           'error',
@@ -99,7 +116,7 @@ export class ConfigSettings {
 
   /** Whether the key, or the section, or anything in it was written, even if wrong. */
   isWritten(path: string): boolean {
-    return [...this.#written].some((written) => written === path || written.startsWith(`${path}.`));
+    return [...this.#written.keys()].some((written) => written === path || written.startsWith(`${path}.`));
   }
 
   text(path: string): string | null {
@@ -112,15 +129,46 @@ export class ConfigSettings {
     return typeof value === 'number' ? value : null;
   }
 
-  report(path: string, code: ProblemCode, message: string, fix: string): void {
-    const position = this.get(path)?.position ?? this.filePosition;
-    this.#problems.add('error', code, position, path, message, fix);
+  report(path: string, code: ProblemCode, message: string, fix: string, severity: Severity = 'error'): void {
+    const position = this.get(path)?.position ?? this.#nearestPosition(path);
+    this.#problems.add(severity, code, position, path, message, fix);
+  }
+
+  /** The text of a setting that must be given; '' with a problem when it is not. */
+  required(path: string): string {
+    const value = this.text(path);
+    if (value === null && !this.isWritten(path))
+      this.report(path, 'missing_field', `${path} is missing`, 'add it');
+    return value ?? '';
+  }
+
+  /** Every setting that was given and cannot be used yet is an error; a section of such settings too, if empty. */
+  refuseUnusable(): void {
+    for (const path of this.#written.keys()) {
+      const key = this.#keysByPath.get(path);
+      const below = this.#table.keys.filter((one) => one.path.startsWith(`${path}.`));
+      const isEmptySection =
+        below.every(({ notUsableYet }) => notUsableYet) && below.every((one) => !this.isWritten(one.path));
+      const unusable = key ?? (isEmptySection ? below[0] : undefined);
+      if (unusable?.notUsableYet !== true || (key !== undefined && this.get(path) === null)) continue;
+      const message = `this version cannot use ${path} yet`;
+      this.report(path, 'not_usable_yet', message, unusable.instead ?? 'remove it');
+    }
+  }
+
+  /** Where it was written, or the nearest section that was: there it should stand. */
+  #nearestPosition(path: string): Position {
+    for (let near = path; near !== ''; near = near.slice(0, Math.max(0, near.lastIndexOf('.')))) {
+      const position = this.#written.get(near);
+      if (position !== undefined) return position;
+    }
+    return this.filePosition;
   }
 
   #valueOrDefault(path: string): ConfigValue | null {
     const given = this.#settings.get(path);
     if (given !== undefined) return given.value;
-    const key = KEYS_BY_PATH.get(path);
+    const key = this.#keysByPath.get(path);
     if (key === undefined || key.default === null) return null;
     const parsed = parseConfigText(key, key.default, '/');
     return 'value' in parsed ? parsed.value : null;
@@ -128,7 +176,7 @@ export class ConfigSettings {
 
   #takeNode(key: ConfigKey, node: TreeNode, reader: FieldReader, name: string, folder: string): void {
     const position = reader.source.at(node.offset);
-    this.#written.add(key.path);
+    this.#written.set(key.path, position);
     if (key.type === 'labels' && node.kind === 'map') {
       const labels = reader.textMap(name) ?? {};
       const section = reader.object(name);
@@ -139,7 +187,7 @@ export class ConfigSettings {
       this.#settings.set(key.path, { value: labels, position });
       return;
     }
-    const isNumber = key.type === 'port' || key.type === 'integer';
+    const isNumber = key.type === 'port' || key.type === 'integer' || key.type === 'fraction';
     if (
       node.kind !== 'scalar' ||
       (isNumber ? typeof node.value !== 'number' : typeof node.value !== 'string')
@@ -153,7 +201,7 @@ export class ConfigSettings {
   }
 
   #takeText(key: ConfigKey, text: string, folder: string, position: Position): void {
-    this.#written.add(key.path);
+    this.#written.set(key.path, position);
     const parsed = parseConfigText(key, text, folder);
     if ('value' in parsed) this.#settings.set(key.path, { value: parsed.value, position });
     else this.#problems.add('error', parsed.code, position, key.path, parsed.message, parsed.fix);
@@ -169,5 +217,7 @@ export class ConfigSettings {
 }
 
 function howToWrite(key: ConfigKey): string {
-  return key.type === 'duration' ? 'write it as 24h, 90s or 250ms' : 'write text, in quotes if needed';
+  if (key.type === 'duration' || key.type === 'lifetime') return 'write it as 24h, 90s or 250ms';
+  // YAML 1.2 reads 0600 as six hundred.
+  return key.type === 'fileMode' ? 'write it in quotes, like "0600"' : 'write text, in quotes if needed';
 }

@@ -1,10 +1,11 @@
 /**
- * Values of postern.yaml as text (flags, environment) or as YAML, checked against their key's type.
+ * Values of settings as text (flags, environment) or as YAML, checked against their key's type.
  */
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
-import type { ConfigKey } from './config-keys.ts';
-import { parseDuration } from './duration.ts';
+import type { ConfigKey } from './config-key.ts';
+import { MAX_LIFETIME_MS, parseDuration } from './duration.ts';
+import { isTrustDomain, TRUST_DOMAIN_FIX } from './istio-names.ts';
 import { nearestName } from './nearest-name.ts';
 import type { ProblemCode } from './problem.ts';
 import { shown } from './yaml-tree.ts';
@@ -20,6 +21,8 @@ export type ParsedValue =
   | { readonly value: ConfigValue }
   | { readonly code: ProblemCode; readonly message: string; readonly fix: string };
 
+/** sockaddr_un holds 108 with the zero byte at the end. */
+const MAX_SOCKET_PATH_BYTES = 107;
 const NAME = /^[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?$/;
 const HOST_NAME = /^(?=.{1,253}$)[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,62})(?:\.[a-zA-Z0-9][-a-zA-Z0-9]{0,62})*\.?$/;
 const LABEL_KEY = /^[a-zA-Z0-9][-a-zA-Z0-9_./]{0,316}$/;
@@ -36,7 +39,15 @@ export function parseConfigText(key: ConfigKey, text: string, folder: string): P
       return { value: resolve(folder, text) };
     case 'socket':
       if (!/^unix:[^\0]+$/.test(text)) return bad(text, 'is not a socket', 'write unix:PATH');
-      return { value: resolve(folder, text.slice('unix:'.length)) };
+      return parseSocketPath(text.slice('unix:'.length), folder);
+    case 'socketPath':
+      if (text === '' || text.includes('\0')) return bad(text, 'is not a path', 'write a file name');
+      if (text.startsWith('unix:')) return bad(text, 'is not a path', 'write it without "unix:"');
+      return parseSocketPath(text, folder);
+    case 'fileMode':
+      return /^0?[0-7]{3}$/.test(text)
+        ? { value: Number.parseInt(text, 8) }
+        : bad(text, 'is not a file mode', 'write it in octal, like "0600"');
     case 'bind':
       if (isIP(text) !== 0 || text === 'localhost') return { value: text };
       return bad(text, 'is not an IP address', 'write an address like 127.0.0.1');
@@ -50,18 +61,23 @@ export function parseConfigText(key: ConfigKey, text: string, folder: string): P
       return parseWholeNumber(text, key.min ?? 0, key.max ?? Number.MAX_SAFE_INTEGER);
     case 'endpoint':
       return parseEndpoint(text);
-    case 'duration': {
-      const durationMs = parseDuration(text);
+    case 'fraction':
+      return parseFraction(text, key.below ?? 1);
+    case 'duration':
+    case 'lifetime': {
+      const durationMs = key.type === 'lifetime' ? parseDuration(text, MAX_LIFETIME_MS) : parseDuration(text);
       return durationMs === null
         ? bad(text, 'is not a duration', 'write it as 24h, 90s or 250ms')
         : { value: durationMs };
     }
+    case 'trustDomain':
+      return isTrustDomain(text) ? { value: text } : bad(text, 'is not a trust domain', TRUST_DOMAIN_FIX);
     case 'labels':
       return parseLabels(text);
     case 'choice':
       return parseChoice(text, key.values ?? []);
     case 'entries':
-      return bad(text, 'is not a list', 'write the list into postern.yaml');
+      return bad(text, 'is not a list', 'write the list into the file');
     default:
       return key.type satisfies never;
   }
@@ -74,6 +90,26 @@ function parseWholeNumber(text: string, min: number, max: number): ParsedValue {
   return value >= min && value <= max
     ? { value }
     : bad(text, `is outside ${min} to ${max}`, fix, 'out_of_range');
+}
+
+function parseFraction(text: string, below: number): ParsedValue {
+  const fix = `write a number from 0 to less than ${below}`;
+  if (!/^\d{0,9}\.?\d{1,15}$/.test(text)) return bad(text, 'is not a decimal number', fix, 'wrong_type');
+  const value = Number(text);
+  return value < below ? { value } : bad(text, `is not less than ${below}`, fix, 'out_of_range');
+}
+
+function parseSocketPath(text: string, folder: string): ParsedValue {
+  const path = resolve(folder, text);
+  const bytes = Buffer.byteLength(path);
+  if (bytes <= MAX_SOCKET_PATH_BYTES) return { value: path };
+  const fix = 'move it to a folder with a shorter name, like /run/postern';
+  return bad(
+    path,
+    `has ${bytes} bytes, and a Unix socket takes ${MAX_SOCKET_PATH_BYTES}`,
+    fix,
+    'out_of_range',
+  );
 }
 
 function parseEndpoint(text: string): ParsedValue {
@@ -112,7 +148,8 @@ function parseChoice(text: string, values: readonly string[]): ParsedValue {
   return bad(text, `is not ${values.join(' or ')}`, fix);
 }
 
-function isHost(text: string): boolean {
+/** A host name or an IP address. */
+export function isHost(text: string): boolean {
   // Digits and dots alone are an address; a wrong one is not a name.
   return isIP(text) !== 0 || (HOST_NAME.test(text) && !/^[\d.]+$/.test(text));
 }

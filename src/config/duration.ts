@@ -6,9 +6,11 @@ const UNIT_MS: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 
 
 /** Node's timers hold no more than this; longer would fire at once. */
 export const MAX_DURATION_MS = 2_147_483_647;
+/** Ten years, as Istio's own root lives: nothing that we sign lives longer. */
+export const MAX_LIFETIME_MS = 315_360_000_000;
 
-/** Milliseconds, or null when the text is not a duration or longer than a timer can wait. */
-export function parseDuration(text: string): number | null {
+/** Milliseconds, or null when the text is not a duration or longer than `maxMs`. */
+export function parseDuration(text: string, maxMs: number = MAX_DURATION_MS): number | null {
   if (text === '0') return 0;
   if (text.length > 32 || !/^(?:\d+(?:\.\d+)?(?:ms|h|m|s))+$/.test(text)) return null;
   let totalMs = 0;
@@ -17,7 +19,7 @@ export function parseDuration(text: string): number | null {
   }
   // Parts of a millisecond mean nothing to a timer; 0.4ms is not "never".
   totalMs = Math.ceil(totalMs);
-  return totalMs <= MAX_DURATION_MS ? totalMs : null;
+  return totalMs <= maxMs ? totalMs : null;
 }
 
 /** The shortest form of a whole number of milliseconds. */

@@ -1,18 +1,27 @@
 /**
  * What `postern validate` says of files and folders: Istio documents as the sidecar would load them, and each
- * postern.yaml, agent.yaml and ca.yaml, told apart by content.
+ * postern.yaml, agent.yaml and ca.yaml as its command would, told apart by content.
  */
 import { resolve } from 'node:path';
+import { loadAgentConfig } from './agent-config.ts';
+import { loadCaConfig } from './ca-config.ts';
 import { recogniseConfigFile } from './config-file-kind.ts';
 import type { ConfigFileKind } from './config-file-kind.ts';
 import { CONFIG_LIMITS } from './config-limits.ts';
 import { listDocumentFiles, readDocumentFile } from './document-files.ts';
 import { loadDocuments } from './documents.ts';
 import type { LoadedDocuments } from './documents.ts';
+import type { LoadedSettings, SettingsInput } from './load-settings.ts';
 import { loadPosternConfig } from './postern-config.ts';
 import { ProblemList } from './problem.ts';
 import type { Problem } from './problem.ts';
 import { parseYaml } from './yaml-tree.ts';
+
+const LOADERS: Readonly<Record<ConfigFileKind, (input: SettingsInput) => LoadedSettings<unknown>>> = {
+  'postern.yaml': loadPosternConfig,
+  'agent.yaml': loadAgentConfig,
+  'ca.yaml': loadCaConfig,
+};
 
 export interface ValidatedPaths {
   readonly problems: readonly Problem[];
@@ -30,9 +39,7 @@ export function validatePaths(paths: readonly string[], workingDirectory: string
     const kind = kindOf(path);
     if (kind === null) continue;
     configFiles.add(path);
-    if (kind === 'postern.yaml') {
-      problems.push(...loadPosternConfig({ file: path, environment: {}, workingDirectory }).problems);
-    } else problems.push(notUsableYet(path, kind));
+    problems.push(...LOADERS[kind]({ file: path, environment: {}, workingDirectory }).problems);
   }
   const documents = loadDocuments(entries);
   // That a postern.yaml is no Istio document is not worth saying when it was checked as what it is.
@@ -46,18 +53,4 @@ function kindOf(path: string): ConfigFileKind | null {
   const text = readDocumentFile(path, CONFIG_LIMITS.maxFileBytes, new ProblemList(1));
   const [tree] = text === null ? [] : parseYaml(text).documents;
   return tree === undefined ? null : recogniseConfigFile(tree);
-}
-
-function notUsableYet(file: string, kind: ConfigFileKind): Problem {
-  const part = kind === 'ca.yaml' ? 'CA' : 'agent';
-  return {
-    file,
-    line: 1,
-    column: 1,
-    path: '',
-    severity: 'warning',
-    code: 'not_usable_yet',
-    message: `this looks like ${kind}, and this version has no ${part} that would read it`,
-    fix: 'it was not checked',
-  };
 }

@@ -8,9 +8,15 @@ import type { ConfigKey } from '../../src/config/config-keys.ts';
 import { loadPosternConfig, parsePosternConfig } from '../../src/config/postern-config.ts';
 import type { LoadedPosternConfig, PosternConfig } from '../../src/config/postern-config.ts';
 import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
+import { foundProblems } from './found-problems.ts';
 
 const MINIMAL = `workload: {namespace: foo, serviceAccount: httpbin}
 identity: {files: {certificateChain: c.pem, privateKey: keys/k.pem, trustBundle: /root.pem}}
+config: [./mesh]
+`;
+
+const WITH_SDS = `workload: {namespace: foo, serviceAccount: httpbin}
+identity: {sds: "unix:run/agent.sock"}
 config: [./mesh]
 `;
 
@@ -39,9 +45,7 @@ function good(
 }
 
 function problemsOf(text: string, environment: Record<string, string> = {}): string[] {
-  return parse(text, environment).problems.map(({ severity, code, line, column, path }) =>
-    `${severity} ${code} ${line}:${column} ${path}`.trim(),
-  );
+  return foundProblems(parse(text, environment).problems);
 }
 
 describe('postern.yaml', () => {
@@ -86,7 +90,7 @@ app: {host: app.internal}
 admin: {bind: "::1", port: 1}
 readiness: {bind: 127.0.0.1, port: 2}
 metrics: {bind: localhost, port: 3}
-concurrency: 1
+concurrency: 1024
 accessLog: {path: log/access.log, format: text}
 limits: {maxConnections: 5, maxConnectionAgeMs: 0, maxExtAuthzBodyBytes: 7}
 drain: 1m30s
@@ -114,6 +118,38 @@ drainMax: 2m
     assert.deepEqual(config.accessLog, { path: '/etc/postern/log/access.log', format: 'text' });
     assert.deepEqual(config.limits, { ...DEFAULT_LIMITS, maxConnections: 5, maxExtAuthzBodyBytes: 7 });
     assert.deepEqual([config.drainMs, config.drainMaxMs], [90_000, 120_000]);
+    assert.equal(config.concurrency, 1_024);
+  });
+
+  it('reads an identity from SDS, with its defaults', () => {
+    assert.deepEqual(good(WITH_SDS).identity, {
+      kind: 'sds',
+      socket: '/etc/postern/run/agent.sock',
+      certificateName: 'default',
+      bundleName: 'ROOTCA',
+      tokenFile: null,
+    });
+    const all = '{sds: "unix:/a.sock", certificateName: c, bundleName: b, tokenFile: run/token}';
+    assert.deepEqual(good(WITH_SDS.replace('{sds: "unix:run/agent.sock"}', all)).identity, {
+      kind: 'sds',
+      socket: '/a.sock',
+      certificateName: 'c',
+      bundleName: 'b',
+      tokenFile: '/etc/postern/run/token',
+    });
+  });
+
+  it('keeps the number of workers as given: 0 is one a core', () => {
+    assert.equal(good(`${MINIMAL}concurrency: 0\n`).concurrency, 0);
+  });
+
+  it('counts the path of a socket in bytes, from the root', () => {
+    const folder = '/etc/postern/';
+    const name = `${'é'.repeat(40)}${'a'.repeat(107 - folder.length - 80)}`;
+    assert.equal(good(WITH_SDS.replace('run/agent.sock', name)).identity.kind, 'sds');
+    assert.deepEqual(problemsOf(WITH_SDS.replace('run/agent.sock', `${name}a`)), [
+      'error out_of_range 2:17 identity.sds',
+    ]);
   });
 
   it('turns the access log on with a section that is empty', () => {
@@ -171,8 +207,7 @@ drainMax: 2m
     ],
     ['two listeners on one port', `${MINIMAL}metrics: {port: 15021}\n`, ['error conflict 4:17 metrics.port']],
     ['a drain past its maximum', `${MINIMAL}drain: 46s\n`, ['error conflict 4:8 drain']],
-    ['all cores', `${MINIMAL}concurrency: 0\n`, ['error not_usable_yet 4:14 concurrency']],
-    ['two workers', `${MINIMAL}concurrency: 2\n`, ['error not_usable_yet 4:14 concurrency']],
+    ['too many workers', `${MINIMAL}concurrency: 1025\n`, ['error out_of_range 4:14 concurrency']],
     [
       'a choice that is none',
       `${MINIMAL}accessLog: {format: jsn}\n`,
@@ -207,17 +242,14 @@ drainMax: 2m
     [
       'an identity that is half',
       MINIMAL.replace(', privateKey: keys/k.pem', ''),
-      ['error missing_field 1:1 identity.files.privateKey'],
+      ['error missing_field 2:12 identity.files.privateKey'],
     ],
+    ['two identities', MINIMAL.replace('{files:', '{sds: "unix:a", files:'), ['error conflict 2:1 identity']],
+    ['SDS that is no socket', WITH_SDS.replace('unix:run', 'run'), ['error bad_value 2:17 identity.sds']],
     [
-      'two identities',
-      MINIMAL.replace('{files:', '{sds: "unix:a", files:'),
-      ['error conflict 1:1 identity', 'error not_usable_yet 2:17 identity.sds'],
-    ],
-    [
-      'SDS',
-      `workload: {namespace: foo, serviceAccount: a}\nconfig: [x]\nidentity: {sds: unix:./a.sock}\n`,
-      ['error not_usable_yet 3:17 identity.sds'],
+      'certificate and bundle of one name',
+      WITH_SDS.replace('"}', '", certificateName: ROOTCA}'),
+      ['error conflict 2:1 identity.bundleName'],
     ],
     [
       'the Workload API',
@@ -232,7 +264,7 @@ drainMax: 2m
     [
       'a setting of SDS beside files',
       MINIMAL.replace('{files:', '{bundleName: X, files:'),
-      ['error conflict 2:24 identity.bundleName', 'error not_usable_yet 2:24 identity.bundleName'],
+      ['error conflict 2:24 identity.bundleName'],
     ],
     ['bad YAML', `${MINIMAL}a: [\n`, ['error syntax 5:1']],
     ['a second document', `${MINIMAL}---\na: 1\n`, ['error not_a_document 5:1']],
@@ -274,14 +306,23 @@ describe('postern.yaml from the environment and from flags', () => {
     labels: 'app=a,version=v1',
     choice: '',
     entries: '',
+    socketPath: '',
+    fileMode: '',
+    fraction: '',
+    lifetime: '',
+    trustDomain: '',
   };
 
+  const SDS_KEYS = new Set(
+    ['sds', 'certificateName', 'bundleName', 'tokenFile'].map((name) => `identity.${name}`),
+  );
   for (const key of CONFIG_KEYS) {
     const variable = environmentName(key);
     if (variable === null) continue;
     it(`${variable} sets ${key.path}`, () => {
       const text = key.values?.at(-1) ?? sample[key.type];
-      const { config, problems } = parse(MINIMAL, { [variable]: text });
+      const base = SDS_KEYS.has(key.path) ? WITH_SDS : MINIMAL;
+      const { config, problems } = parse(base, { [variable]: text });
       if (key.notUsableYet === true) {
         const found = problems.find(
           ({ path, code }) => path === key.path && (code === 'not_usable_yet' || code === 'conflict'),
@@ -291,10 +332,15 @@ describe('postern.yaml from the environment and from flags', () => {
       }
       assert.deepEqual(problems, []);
       assert.ok(config !== null);
-      const found = JSON.stringify(valueAt(config, key.path.replace('identity.files.', 'identity.')));
+      const found = JSON.stringify(
+        valueAt(
+          config,
+          key.path.replace(/^identity\.(?:files\.|(?=sds))/, 'identity.').replace('.sds', '.socket'),
+        ),
+      );
       assert.equal(found, JSON.stringify(expectedValue(key, text)));
       // And a bad one is an error that names the variable.
-      const wrong = parse(MINIMAL, { [variable]: '\0' });
+      const wrong = parse(base, { [variable]: '\0' });
       const isText = key.type === 'text';
       assert.equal(
         wrong.config === null && wrong.problems.some(({ file }) => file === `$${variable}`),
@@ -321,6 +367,7 @@ describe('postern.yaml from the environment and from flags', () => {
       POSTERN_IDENTITY_FILES_PRIVATEKEY: 'k.pem',
       POSTERN_IDENTITY_FILES_TRUSTBUNDLE: 'r.pem',
     });
+    assert.ok(config.identity.kind === 'files');
     assert.equal(config.identity.privateKey, '/work/k.pem');
   });
 
@@ -334,6 +381,8 @@ describe('postern.yaml from the environment and from flags', () => {
       POSTERN_ADMIN: 'http://127.0.0.1:15000',
       POSTERN_SERVICE_HOST: '10.0.0.1',
       POSTERN_PORT_15001_TCP_ADDR: '10.0.0.1',
+      // Of agent.yaml: one environment may serve several commands.
+      POSTERN_TOKEN_FILE: 'token',
     });
     assert.deepEqual(found, ['warning unknown_field 1:1']);
   });
@@ -353,7 +402,8 @@ describe('a postern.yaml on disk', () => {
   it('is found relative to the working directory, its paths relative to its folder', () => {
     writeFileSync(join(folder, 'postern.yaml'), MINIMAL);
     const { config } = loadPosternConfig({ file: 'postern.yaml', environment: {}, workingDirectory: folder });
-    assert.equal(config?.identity.certificateChain, join(folder, 'c.pem'));
+    assert.ok(config?.identity.kind === 'files');
+    assert.equal(config.identity.certificateChain, join(folder, 'c.pem'));
   });
 
   it('is an error with its path when it is not there', () => {
@@ -386,6 +436,7 @@ function valueAt(config: PosternConfig, path: string): unknown {
 function expectedValue(key: ConfigKey, text: string): unknown {
   const { type } = key;
   if (type === 'path') return `/work/${text}`;
+  if (type === 'socket') return '/work/some.sock';
   if (type === 'port' || type === 'integer') return Number(text);
   if (type === 'duration') return 7_000;
   if (type === 'endpoint') return { host: '127.0.0.9', port: 8080 };

@@ -11,8 +11,9 @@ const FILES: Readonly<Record<string, string>> = {
   'postern.yaml':
     'workload: {namespace: foo, serviceAccount: a}\nidentity: {files: {certificateChain: c, privateKey: k, trustBundle: r}}\nconfig: [./mesh]\nadmin: {prot: 1}\n',
   'agent.yaml':
-    'workload: {namespace: foo, serviceAccount: a}\nsocket: {path: a.sock}\nca: {address: "127.0.0.1:15012"}\n',
+    'workload: {namespace: foo, serviceAccount: a}\nsocket: {path: a.sock}\nca: {address: "127.0.0.1:15012", root: r.pem}\ntoken: {fil: t}\n',
   'ca.yaml': 'listen: {bind: 127.0.0.1, port: 15012}\ntrustDomain: cluster.local\nroot: {selfSigned: {}}\n',
+  'good-ca.yaml': 'root: {selfSigned: {}}\ntokens: [{development: {publicKey: k.pub}}]\n',
   'mesh.yaml': 'meshConfig: {trustDomain: td}\n',
   'broken.yaml': 'a: [\n',
 };
@@ -34,17 +35,18 @@ describe('validate', () => {
     assert.deepEqual(codes('peer.yaml'), []);
     assert.deepEqual(codes('mesh.yaml'), []);
     assert.deepEqual(codes('postern.yaml'), ['error unknown_field postern.yaml:4:9']);
-    assert.deepEqual(codes('agent.yaml'), ['warning not_usable_yet agent.yaml:1:1']);
-    assert.deepEqual(codes('ca.yaml'), ['warning not_usable_yet ca.yaml:1:1']);
+    assert.deepEqual(codes('agent.yaml'), ['error unknown_field agent.yaml:4:9']);
+    assert.deepEqual(codes('ca.yaml'), ['error missing_field ca.yaml:1:1']);
+    assert.deepEqual(codes('good-ca.yaml'), []);
     assert.deepEqual(codes('broken.yaml'), ['error syntax broken.yaml:2:1']);
   });
 
   it('takes a folder of all of them, and gives the documents', () => {
     assert.deepEqual(codes('.').toSorted(), [
+      'error missing_field ca.yaml:1:1',
       'error syntax broken.yaml:2:1',
+      'error unknown_field agent.yaml:4:9',
       'error unknown_field postern.yaml:4:9',
-      'warning not_usable_yet agent.yaml:1:1',
-      'warning not_usable_yet ca.yaml:1:1',
     ]);
     const { resources } = validatePaths(['.'], folder).documents;
     assert.deepEqual([resources.peerAuthentications.length, resources.meshConfig.trustDomain], [1, 'td']);
