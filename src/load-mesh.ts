@@ -33,6 +33,7 @@ export function loadMesh(config: PosternConfig, generation: number): LoadedMesh 
     workload: config.workload,
     limits: config.limits,
     generation,
+    appHost: config.app.host,
     accessLog: accessLogPlan(config),
   });
   const findings: Finding[] = [...problems, ...warnings, ...accessLogFindings(resources.meshConfig)];

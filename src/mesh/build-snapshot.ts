@@ -4,10 +4,15 @@
  */
 import type { PathNormalizationSetting, Resources } from '../config/resources.ts';
 import type { Limits } from '../core/limits.ts';
+import { buildOutbound } from './build-outbound.ts';
+import { type Ingress, type IngressPort, NO_INGRESS, readIngress } from './ingress-listeners.ts';
+import { ListenerPlaces } from './listener-place.ts';
 import { type EffectiveModes, effectiveModes, modeOfPort } from './peer-authentication.ts';
 import type { PlanWarning } from './plan-warning.ts';
 import type { AccessLogPlan, PathNormalization, PortPlan, Snapshot, WorkloadIdentity } from './plan.ts';
 import { type NamedPort, servicePorts } from './services.ts';
+import { selectSidecar } from './sidecar-scope.ts';
+import { WarningList } from './warning-list.ts';
 
 export interface SnapshotInput {
   /** Each list oldest first. */
@@ -15,6 +20,8 @@ export interface SnapshotInput {
   readonly workload: WorkloadIdentity;
   readonly limits: Limits;
   readonly generation: number;
+  /** Where the app listens. */
+  readonly appHost: string;
   /** What postern.yaml says; it wins over MeshConfig. null: it says nothing. */
   readonly accessLog: AccessLogPlan | null;
 }
@@ -32,6 +39,13 @@ export function buildSnapshot(input: SnapshotInput): BuiltSnapshot {
   const { meshConfig } = resources;
   const modes = effectiveModes(resources.peerAuthentications, meshConfig.rootNamespace, workload);
   const services = servicePorts(resources.services, workload);
+  const warnings = new WarningList();
+  const sidecar = selectSidecar(resources.sidecars, meshConfig.rootNamespace, workload, warnings);
+  const taken = new Map<string, string>();
+  const ingress =
+    sidecar === null
+      ? NO_INGRESS
+      : readIngress(sidecar, input.appHost, new ListenerPlaces(taken, sidecar, warnings), warnings);
   const snapshot: Snapshot = {
     generation: input.generation,
     workload: {
@@ -46,18 +60,19 @@ export function buildSnapshot(input: SnapshotInput): BuiltSnapshot {
     pathNormalization: pathNormalizationOf(meshConfig.pathNormalization),
     accessLog: input.accessLog ?? meshAccessLog(resources),
     inbound: {
-      ports: portPlans(modes, services.ports),
+      ports: portPlans(modes, services.ports, ingress),
       passthrough: portPlan(0, undefined, modes),
-      listeners: [],
+      listeners: ingress.listeners,
     },
-    outbound: {
-      unknownDestinations: meshConfig.outboundTrafficPolicy,
-      clusters: {},
-      ports: {},
-      listeners: [],
-    },
+    outbound: buildOutbound({
+      resources,
+      workload,
+      sidecar,
+      places: sidecar === null ? null : new ListenerPlaces(taken, sidecar, warnings),
+      warnings,
+    }),
   };
-  return { snapshot, warnings: [...modes.warnings, ...services.warnings] };
+  return { snapshot, warnings: [...modes.warnings, ...services.warnings, ...warnings.all] };
 }
 
 /** The plan of one workload port. */
@@ -65,13 +80,26 @@ export function planOfPort(snapshot: Snapshot, port: number): PortPlan {
   return snapshot.inbound.ports[port] ?? snapshot.inbound.passthrough;
 }
 
-/** Ports that a Service names, and those that only portLevelMtls does. */
-function portPlans(modes: EffectiveModes, named: ReadonlyMap<number, NamedPort>): Record<string, PortPlan> {
+/** Ports that a Service or the Sidecar names, and those that only portLevelMtls does. */
+function portPlans(
+  modes: EffectiveModes,
+  named: ReadonlyMap<number, NamedPort>,
+  ingress: Ingress,
+): Record<string, PortPlan> {
   const plans: Record<string, PortPlan> = {};
-  const ports = new Set([...named.keys(), ...modes.ports.keys()]);
-  for (const port of [...ports].toSorted((a, b) => a - b))
-    plans[port] = portPlan(port, named.get(port), modes);
+  const ports = new Set([...named.keys(), ...modes.ports.keys(), ...ingress.ports.keys()]);
+  for (const port of [...ports].toSorted((a, b) => a - b)) {
+    const plan = portPlan(port, named.get(port), modes);
+    const given = ingress.ports.get(port);
+    plans[port] = given === undefined ? plan : withIngress(plan, given);
+  }
   return plans;
+}
+
+/** What the Sidecar says of a port goes before what a Service does. */
+function withIngress(plan: PortPlan, { protocol, protocolFrom }: IngressPort): PortPlan {
+  const cluster = `inbound|${plan.port}||`;
+  return protocol === null ? { ...plan, cluster } : { ...plan, cluster, protocol, protocolFrom };
 }
 
 function portPlan(port: number, named: NamedPort | undefined, modes: EffectiveModes): PortPlan {

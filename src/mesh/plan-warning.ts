@@ -9,9 +9,16 @@ export const PLAN_WARNING_CODES = {
   selects_nothing: 'the document applies to nothing here because metadata.namespace was left out',
   selector_ignored: 'a PeerAuthentication of the root namespace with a selector has no effect, as in Istio',
   shadowed: 'an older document of the same scope wins',
-  port_conflict: 'two Service ports lead to one workload port and disagree on its protocol',
+  port_conflict: 'two documents want one port, one address of it or one listener; the first wins',
   unresolved_target_port: 'targetPort is a name, and no document says which port that is',
-  http2_not_supported: 'connections to the port are refused: this version speaks HTTP/1.1 only',
+  http2_not_supported: 'a port is declared HTTP/2, and this version speaks HTTP/1.1 only',
+  duplicate_host: 'two services have the same host and port; the first wins',
+  no_endpoints: 'a service has no endpoint: what is sent to it fails',
+  unusable_address: 'an address that this version cannot dial or compare; it is left out',
+  unknown_host: 'a DestinationRule for a host that no service has',
+  no_sidecar: 'a DestinationRule wants mTLS with an endpoint that has no sidecar',
+  external_name: 'a Service of type ExternalName is dialled by its name, without mTLS',
+  unusable_listener: 'a listener of a Sidecar cannot be opened as it is written',
 } as const;
 
 export type PlanWarningCode = keyof typeof PLAN_WARNING_CODES;

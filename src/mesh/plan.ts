@@ -97,11 +97,13 @@ export interface OutboundPlan {
   readonly listeners: readonly EgressListenerPlan[];
 }
 
-/** One destination port, or one egress listener. Chosen in this order: address, SNI, HTTP, any. */
+/** One destination port, or one egress listener. Chosen in this order: address, block, SNI, HTTP, any. */
 export interface OutboundPortPlan {
-  /** Destination IP → TCP or detected services that have this address. */
+  /** Destination IP → the service that has this address. */
   readonly byAddress: Readonly<Record<string, AddressRoute>>;
-  /** TLS services by SNI, lower case; `*.example.com` is a wildcard. null: nothing is told by SNI. */
+  /** The same for CIDR blocks, the smallest first. */
+  readonly byBlock: readonly AddressBlockRoute[];
+  /** TLS services without an address by SNI, lower case; `*.example.com` is a wildcard. null: nothing is told by SNI. */
   readonly bySni: Readonly<Record<string, string>> | null;
   /** HTTP services, and those whose protocol is detected, by Host. null: nothing here speaks HTTP. */
   readonly http: RouteTable | null;
@@ -113,18 +115,32 @@ export interface OutboundPortPlan {
 
 export interface AddressRoute {
   readonly cluster: string;
-  /** `auto`: HTTP if the first bytes are. */
-  readonly protocol: 'tcp' | 'auto';
+  /** `auto`: HTTP if the first bytes are, by `routes`. `http`: by the Host table of the port. */
+  readonly protocol: 'tcp' | 'auto' | 'http';
+  /** `auto` only: whatever Host says, the address has named the service. */
+  readonly routes: RouteTable | null;
 }
 
-/** Virtual hosts of one port (Envoy's RouteConfiguration). */
+/** First and last address as hexadecimal text, 8 digits for IPv4, 32 for IPv6. */
+export interface AddressBlock {
+  readonly first: string;
+  readonly last: string;
+}
+
+export interface AddressBlockRoute extends AddressBlock {
+  readonly route: AddressRoute;
+}
+
+/** Virtual hosts of one port (Envoy's RouteConfiguration). Read by `clusterOfHost` only. */
 export interface RouteTable {
   /** Envoy's name of it: the port. */
   readonly name: string;
   /** Host in lower case, as it may stand in a request, with and without port → cluster. */
   readonly hosts: Readonly<Record<string, string>>;
-  /** Longest first. `suffix` begins with the dot: `.example.com`, or `.example.com:80`. */
+  /** Longest first. `suffix` begins with the dot: `.example.com`, or `.example.com:80`; '' matches every Host. */
   readonly wildcards: readonly { readonly suffix: string; readonly cluster: string }[];
+  /** Any port in Host is as good as none (Envoy's ignore_port_in_host_matching); false in tables of all ports. */
+  readonly ignoresPort: boolean;
 }
 
 /** One port of one service. */
@@ -138,9 +154,15 @@ export interface ClusterPlan {
   readonly service: { readonly namespace: string; readonly name: string };
   /** `Service foo/httpbin port http`, for people. */
   readonly from: string;
-  /** `DestinationRule foo/httpbin`, `auto mTLS` or `auto mTLS is off`: why `tls` of its endpoints is as it is. */
+  /**
+   * Why `tls` of its endpoints is as it is: `DestinationRule foo/httpbin`, `auto mTLS`, `auto mTLS is off`,
+   * `MESH_EXTERNAL`, or the `PeerAuthentication foo/default` that disables mTLS for the namespace.
+   */
   readonly tlsFrom: string;
-  /** `original-destination`: dialled where the client meant to go. */
+  /**
+   * `original-destination`: dialled where the client meant to go, with TLS if `tls` is not null. Where nobody knows
+   * that (an egress listener), one of `endpoints`, if there are any.
+   */
   readonly discovery: 'endpoints' | 'original-destination';
   readonly endpoints: readonly EndpointPlan[];
   /** How to speak TLS to those endpoints that are marked; null if none is. */

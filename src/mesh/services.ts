@@ -116,12 +116,25 @@ export function protocolOfPort(port: ServicePort): PortProtocol {
     const protocol = PROTOCOL_OF_KUBERNETES_NAME.get(port.appProtocol);
     if (protocol !== undefined) return protocol;
   }
-  const name = (port.appProtocol ?? port.name).toLowerCase();
-  const prefix = name.startsWith('grpc-web') ? 'grpc-web' : name.split('-', 1)[0]!;
-  return PROTOCOL_OF_NAME.get(prefix) ?? (SERVER_FIRST_PORTS.has(port.port) ? 'tcp' : 'auto');
+  return PROTOCOL_OF_NAME.get(prefixOf(port)) ?? (SERVER_FIRST_PORTS.has(port.port) ? 'tcp' : 'auto');
 }
 
-function selects(service: Service, workload: WorkloadIdentity): boolean {
+/** Whether clients bring their own TLS to it, so that its service is told by SNI. */
+export function isTlsPort(port: ServicePort): boolean {
+  const prefix = prefixOf(port);
+  return prefix === 'tls' || prefix === 'https';
+}
+
+function prefixOf(port: ServicePort): string {
+  const name = (port.appProtocol ?? port.name).toLowerCase();
+  return name.startsWith('grpc-web') ? 'grpc-web' : name.split('-', 1)[0]!;
+}
+
+/** Whether the selector of a Service matches these labels; an empty one matches nothing. */
+export function selects(
+  service: Service,
+  workload: { readonly labels: Readonly<Record<string, string>> },
+): boolean {
   const { selector } = service;
   return selector !== null && Object.keys(selector).length > 0 && matchLabels(selector, workload.labels);
 }

@@ -11,6 +11,7 @@ function build(given: Resources): BuiltSnapshot {
     workload: HTTPBIN,
     limits: DEFAULT_LIMITS,
     generation: 7,
+    appHost: '127.0.0.1',
     accessLog: null,
   });
 }
@@ -41,7 +42,9 @@ describe('the snapshot', () => {
           cluster: 'InboundPassthroughCluster',
           service: null,
         },
+        listeners: [],
       },
+      outbound: { unknownDestinations: 'ALLOW_ANY', clusters: {}, ports: {}, listeners: [] },
     });
     assert.equal(planOfPort(snapshot, 8080), snapshot.inbound.passthrough);
   });
@@ -144,6 +147,7 @@ describe('the snapshot', () => {
       workload: HTTPBIN,
       limits: DEFAULT_LIMITS,
       generation: 1,
+      appHost: '127.0.0.1',
       accessLog,
     });
     assert.deepEqual(snapshot.accessLog, accessLog);
@@ -156,6 +160,7 @@ describe('the snapshot', () => {
       workload: { ...HTTPBIN, labels },
       limits: DEFAULT_LIMITS,
       generation: 1,
+      appHost: '127.0.0.1',
       accessLog: null,
     });
     assert.deepEqual(structuredClone(snapshot), snapshot);
