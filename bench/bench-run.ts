@@ -12,7 +12,7 @@ import { Child, IS_PINNED, LOAD_CPU, PROXY_CPU } from './measure/child.ts';
 import type { Options } from './options.ts';
 import type { AppProtocol, Installed, Peer } from './peers/peer.ts';
 import { startPeer } from './peers/running-peer.ts';
-import type { RunningPeer } from './peers/running-peer.ts';
+import type { LoadTarget, PeerPlace, RunningPeer } from './peers/running-peer.ts';
 
 const START_MS = 10_000;
 /** Beyond the time that a load is told to take; it has a stricter limit of its own. */
@@ -50,82 +50,94 @@ export async function startApp(folder: string, protocol: AppProtocol): Promise<n
 }
 
 /** Starts a peer and proves that it does its work. */
-export async function startCheckedPeer(run: BenchRun, { peer, installed }: PeerHere): Promise<RunningPeer> {
+export async function startCheckedPeer(run: PeerPlace, { peer, installed }: PeerHere): Promise<RunningPeer> {
   const running = await startPeer(peer, installed, run);
-  await (run.protocol === 'tcp' ? checkStreamPeer : checkPeer)(running, run.certificates);
-  return running;
+  try {
+    if (run.protocol === 'tcp') await checkStreamPeer(running, run.certificates);
+    else await checkPeer(running, run.certificates);
+    return running;
+  } catch (thrown) {
+    await running.end();
+    throw thrown;
+  }
 }
 
 export type LoadWish = Pick<LoadJob, 'mode'> & Partial<LoadJob>;
 
-function loadJob(run: BenchRun, running: RunningPeer, wish: LoadWish): LoadJob {
+function loadJob(run: BenchRun, target: LoadTarget, wish: LoadWish): LoadJob {
+  const { client, roots } = run.certificates;
   return {
-    port: running.port,
+    port: target.port,
+    host: target.host,
     connections: run.options.connections,
     ratePerSecond: 0,
+    total: 0,
     warmupMs: run.options.isSmoke ? 200 : 1500,
     durationMs: run.options.seconds * 1000,
-    certificateFile: run.certificates.client.certificate,
-    keyFile: run.certificates.client.key,
-    rootsFile: run.certificates.roots,
-    serverUri: SERVER_URI,
-    pids: running.pids(),
+    tls: target.isMtls
+      ? {
+          certificateFile: client.certificate,
+          keyFile: client.key,
+          rootsFile: roots,
+          serverUri: SERVER_URI,
+        }
+      : null,
+    proxies: target.proxies(),
     proxyCpu: IS_PINNED ? PROXY_CPU : null,
     ...wish,
   };
 }
 
-function startLoad(run: BenchRun, running: RunningPeer, job: LoadJob): Child {
-  return startProgram(run.folder, `load-${running.peer.name}`, 'client.ts', [JSON.stringify(job)]);
+function startLoad(run: BenchRun, target: LoadTarget, job: LoadJob): Child {
+  return startProgram(run.folder, `load-${target.name}`, 'client.ts', [JSON.stringify(job)]);
 }
 
 async function readResult(
   run: BenchRun,
-  running: RunningPeer,
+  target: LoadTarget,
   child: Child,
   job: LoadJob,
 ): Promise<LoadResult> {
   try {
     return JSON.parse(await child.line(job.warmupMs + job.durationMs + LOAD_GRACE_MS)) as LoadResult;
   } catch (thrown) {
-    throw explainFailure(run, running, thrown);
+    throw explainFailure(run, target, thrown);
   } finally {
     await child.end();
   }
 }
 
 /** The load's own words are the last line of its error file. */
-function explainFailure(run: BenchRun, running: RunningPeer, thrown: unknown): Error {
-  const said = readFileSync(join(run.folder, `load-${running.peer.name}.stderr.log`), 'utf8').trim();
+function explainFailure(run: BenchRun, target: LoadTarget, thrown: unknown): Error {
+  const said = readFileSync(join(run.folder, `load-${target.name}.stderr.log`), 'utf8').trim();
   const reason = said === '' ? (thrown as Error).message : (said.split('\n').at(-1) ?? '');
-  return new Error(`Load on ${running.peer.name} failed: ${reason}`, { cause: thrown });
+  return new Error(`Load on ${target.name} failed: ${reason}`, { cause: thrown });
 }
 
 /** One load in a process of its own; any wrong answer rejects. */
-export async function load(run: BenchRun, running: RunningPeer, wish: LoadWish): Promise<LoadResult> {
-  const job = loadJob(run, running, wish);
-  const result = await readResult(run, running, startLoad(run, running, job), job);
-  if (result.requests === 0)
-    throw new Error(`Load on ${running.peer.name} failed: no answer in the measured time`);
+export async function load(run: BenchRun, target: LoadTarget, wish: LoadWish): Promise<LoadResult> {
+  const job = loadJob(run, target, wish);
+  const result = await readResult(run, target, startLoad(run, target, job), job);
+  if (result.requests === 0) throw new Error(`Load on ${target.name} failed: no answer in the measured time`);
   return result;
 }
 
 /** Calls `look` while `connections` idle connections are open, each of which had one answer. */
 export async function whileIdle<T>(
   run: BenchRun,
-  running: RunningPeer,
+  target: LoadTarget,
   connections: number,
   look: () => Promise<T>,
 ): Promise<T> {
-  const job = loadJob(run, running, { mode: 'idle', connections, warmupMs: 0, durationMs: LOAD_GRACE_MS });
-  const child = startLoad(run, running, job);
+  const job = loadJob(run, target, { mode: 'idle', connections, warmupMs: 0, durationMs: LOAD_GRACE_MS });
+  const child = startLoad(run, target, job);
   try {
     await child.line(LOAD_GRACE_MS);
     const seen = await look();
     child.closeInput();
     return seen;
   } catch (thrown) {
-    throw explainFailure(run, running, thrown);
+    throw explainFailure(run, target, thrown);
   } finally {
     await child.end();
   }

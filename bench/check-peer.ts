@@ -13,13 +13,18 @@ import type { RunningPeer } from './peers/running-peer.ts';
 
 const ANSWER_MS = 10_000;
 
-interface Answer {
+export interface Answer {
   readonly status: number;
   readonly body: Buffer;
 }
 
 /** One request with `connection: close`; null if the peer gave no HTTP answer at all. */
-function ask(socket: Socket, path: string): Promise<Answer | null> {
+export function ask(
+  socket: Socket,
+  path: string,
+  host: string = 'httpbin.foo:8000',
+  fields: string = '',
+): Promise<Answer | null> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     const timer = setTimeout(() => socket.destroy(), ANSWER_MS);
@@ -34,7 +39,7 @@ function ask(socket: Socket, path: string): Promise<Answer | null> {
         end === -1 || status === undefined ? null : { status: Number(status), body: bytes.subarray(end + 4) },
       );
     });
-    socket.write(`GET ${path} HTTP/1.1\r\nhost: httpbin.foo:8000\r\nconnection: close\r\n\r\n`);
+    socket.write(`GET ${path} HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n${fields}\r\n`);
   });
 }
 
@@ -58,36 +63,40 @@ function askOverTls(
 }
 
 /** The last element is the one that the proxy made itself. */
-function clientUriSeenByApp(head: string): string | undefined {
+export function clientUriSeenByApp(head: string): string | undefined {
   const value = /^x-forwarded-client-cert: *(.*)$/im.exec(head)?.[1] ?? '';
   return /(?:^|;)URI=([^;,]*)/.exec(value.split(',').at(-1) ?? '')?.[1];
 }
 
 /** Closed without an answer, or an answer that says no. */
-function isRefusal(answer: Answer | null): boolean {
+export function isRefusal(answer: Answer | null): boolean {
   return answer === null || answer.status >= 400;
 }
 
-/** Throws with the first thing that is not as it must be. */
-export async function checkPeer(running: RunningPeer, certificates: Certificates): Promise<void> {
+/** Throws with the first thing that is not as it must be. `roots`: of the server's certificate. */
+export async function checkPeer(
+  running: RunningPeer,
+  certificates: Certificates,
+  roots: string = certificates.roots,
+): Promise<void> {
   const { peer, port } = running;
   const wrong = (what: string): Error => new Error(`${peer.name} is not fit to be measured: ${what}`);
 
-  const answer = await askOverTls(port, certificates.roots, certificates.client, '/bench');
+  const answer = await askOverTls(port, roots, certificates.client, '/bench');
   if (answer?.status !== 200)
     throw wrong(`a client of the mesh got ${answer?.status ?? 'no answer'}, not 200`);
   if (!answer.body.equals(answerBody())) throw wrong(`its answer has other bytes than the app's`);
 
-  const headers = await askOverTls(port, certificates.roots, certificates.client, '/headers');
+  const headers = await askOverTls(port, roots, certificates.client, '/headers');
   const seen = clientUriSeenByApp(headers?.body.toString('latin1') ?? '');
   const wanted = peer.checks === 'SPIFFE ID' ? CLIENT_URI : undefined;
   if (seen !== wanted)
     throw wrong(`the app saw the client as "${seen ?? 'nobody'}", not "${wanted ?? 'nobody'}"`);
 
-  if (!isRefusal(await askOverTls(port, certificates.roots, null, '/bench'))) {
+  if (!isRefusal(await askOverTls(port, roots, null, '/bench'))) {
     throw wrong('it answered a client without a certificate');
   }
-  if (!isRefusal(await askOverTls(port, certificates.roots, certificates.foreign, '/bench'))) {
+  if (!isRefusal(await askOverTls(port, roots, certificates.foreign, '/bench'))) {
     throw wrong("it answered a client of another mesh's CA");
   }
   if (!isRefusal(await ask(connectPlain(port, '127.0.0.1'), '/bench'))) throw wrong('it answered plaintext');

@@ -2,9 +2,8 @@
  * The load generator's process: a job as JSON on the command line, its result as one JSON line on stdout.
  * `idle` prints `{"open":N}` first and ends with its standard input. Exit 1 and one line on stderr on any error.
  */
-import { readFileSync } from 'node:fs';
+import { createOpener } from './client-opener.ts';
 import type { LoadJob } from './job.ts';
-import { mtlsOptions } from './mtls-connection.ts';
 import { runLoad } from './run-load.ts';
 
 function holdUntilInputEnds(open: number): Promise<void> {
@@ -16,14 +15,8 @@ function holdUntilInputEnds(open: number): Promise<void> {
 }
 
 const job = JSON.parse(process.argv[2] ?? '') as LoadJob;
-const credentials = {
-  cert: readFileSync(job.certificateFile, 'utf8'),
-  key: readFileSync(job.keyFile, 'utf8'),
-  ca: readFileSync(job.rootsFile, 'utf8'),
-};
 try {
-  const options = mtlsOptions(job.port, credentials, job.serverUri);
-  const result = await runLoad(job, options, () => holdUntilInputEnds(job.connections));
+  const result = await runLoad(job, createOpener(job), () => holdUntilInputEnds(job.connections));
   process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));
 } catch (thrown) {
   process.stderr.write(`${(thrown as Error).message}\n`, () => process.exit(1));

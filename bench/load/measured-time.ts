@@ -1,6 +1,6 @@
 /**
  * The measured part of a run: between its two edges answers are counted, and at each edge the CPU time of the
- * proxy is read by the process that counts, so that both mean the same moments.
+ * proxies is read by the process that counts, so that both mean the same moments.
  */
 import { Histogram } from '../measure/histogram.ts';
 import { cpuBusySeconds, cpuSeconds } from '../measure/proc.ts';
@@ -8,7 +8,7 @@ import type { LoadJob, LoadResult } from './job.ts';
 
 interface Edge {
   readonly atMs: number;
-  readonly cpuSeconds: number;
+  readonly cpuSecondsEach: readonly number[];
   readonly busySeconds: number;
   readonly loadCpuSeconds: number;
 }
@@ -17,6 +17,7 @@ interface Edge {
 export class MeasuredTime {
   readonly #job: LoadJob;
   readonly #latencies = new Histogram();
+  readonly #lags = new Histogram();
   #opened: Edge | null = null;
   #resumed = 0;
 
@@ -28,11 +29,16 @@ export class MeasuredTime {
     this.#opened = this.#edge();
   }
 
-  /** An answer whose request was sent at `sentAtMs` (performance.now()). */
+  /** An answer whose request was sent, or was to be sent, at `sentAtMs` (performance.now()). */
   record(sentAtMs: number, wasResumed: boolean): void {
     if (this.#opened === null) return;
     this.#latencies.record((performance.now() - sentAtMs) * 1000);
     if (wasResumed) this.#resumed += 1;
+  }
+
+  /** The load came to a request this much later than it had planned. */
+  recordLag(lagMs: number): void {
+    if (this.#opened !== null) this.#lags.record(lagMs * 1000);
   }
 
   close(): LoadResult {
@@ -40,16 +46,19 @@ export class MeasuredTime {
     if (from === null) throw new Error('The measured time was closed before it was opened');
     this.#opened = null;
     const until = this.#edge();
-    const used = until.cpuSeconds - from.cpuSeconds;
+    const each = until.cpuSecondsEach.map((seconds, at) => seconds - (from.cpuSecondsEach[at] ?? 0));
+    const used = each.reduce((sum, seconds) => sum + seconds, 0);
     return {
       requests: this.#latencies.total,
       seconds: (until.atMs - from.atMs) / 1000,
       cpuSeconds: used,
+      cpuSecondsEach: each,
       foreignCpuSeconds:
         this.#job.proxyCpu === null ? 0 : Math.max(0, until.busySeconds - from.busySeconds - used),
       loadCpuSeconds: until.loadCpuSeconds - from.loadCpuSeconds,
       p50Us: this.#latencies.percentile(0.5),
       p99Us: this.#latencies.percentile(0.99),
+      lagP99Us: this.#lags.total === 0 ? 0 : this.#lags.percentile(0.99),
       resumed: this.#resumed,
     };
   }
@@ -58,7 +67,7 @@ export class MeasuredTime {
     const own = process.cpuUsage();
     return {
       atMs: performance.now(),
-      cpuSeconds: cpuSeconds(this.#job.pids),
+      cpuSecondsEach: this.#job.proxies.map(cpuSeconds),
       busySeconds: this.#job.proxyCpu === null ? 0 : cpuBusySeconds(this.#job.proxyCpu),
       loadCpuSeconds: (own.user + own.system) / 1e6,
     };

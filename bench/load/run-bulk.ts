@@ -1,26 +1,22 @@
 /**
  * Bulk load: a few connections that send or receive as fast as they can for the measured time.
  */
-import { connect } from 'node:tls';
-import type { ConnectionOptions, TLSSocket } from 'node:tls';
+import type { Socket } from 'node:net';
+import type { ClientOpener } from './client-opener.ts';
 import type { LoadJob, LoadResult } from './job.ts';
 import { delay } from './delay.ts';
 import { MeasuredTime } from './measured-time.ts';
 import { PatternCheck, writeEndlessly } from './stream-pattern.ts';
 
 interface Stream {
-  readonly socket: TLSSocket;
+  readonly socket: Socket;
   /** So far: received and right, or written and taken by the kernel. */
   bytes(): number;
 }
 
-function openStream(
-  job: LoadJob,
-  options: ConnectionOptions,
-  onFailed: (error: Error) => void,
-): Promise<Stream> {
+function openStream(job: LoadJob, opener: ClientOpener, onFailed: (error: Error) => void): Promise<Stream> {
   const check = new PatternCheck();
-  const socket = connect(options);
+  const socket = opener.open({});
   const isDownload = job.mode === 'download';
   return new Promise((resolve, reject) => {
     const fail = (error: Error): void => {
@@ -36,7 +32,7 @@ function openStream(
         fail(thrown as Error);
       }
     });
-    socket.once('secureConnect', () => {
+    socket.once(opener.openEvent, () => {
       socket.write(isDownload ? 'D' : 'U');
       if (!isDownload) writeEndlessly(socket);
       const bytes = (): number => (isDownload ? check.received : socket.bytesWritten - socket.writableLength);
@@ -46,13 +42,11 @@ function openStream(
 }
 
 /** `requests` of the result is the number of bytes. */
-export async function runBulk(job: LoadJob, options: ConnectionOptions): Promise<LoadResult> {
+export async function runBulk(job: LoadJob, opener: ClientOpener): Promise<LoadResult> {
   const time = new MeasuredTime(job);
   const failure = Promise.withResolvers<never>();
   failure.promise.catch(() => undefined);
-  // The server's ALPN list belongs to its HTTP ports; a client of a TCP port offers nothing.
-  const { ALPNProtocols: _, ...withoutAlpn } = options;
-  const opened = Array.from({ length: job.connections }, () => openStream(job, withoutAlpn, failure.reject));
+  const opened = Array.from({ length: job.connections }, () => openStream(job, opener, failure.reject));
   const streams = await Promise.all(opened);
   const sum = (): number => streams.reduce((total, each) => total + each.bytes(), 0);
   try {

@@ -8,7 +8,7 @@ import { delimiter, join } from 'node:path';
 import { SERVER_URI } from '../certificates.ts';
 import { buildPostern } from './build-postern.ts';
 import type { Command } from '../measure/child.ts';
-import type { AppProtocol, Installed, Peer } from './peer.ts';
+import type { AppProtocol, Installed, Peer, PeerSetup } from './peer.ts';
 import { writeSettings } from './template.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -54,6 +54,7 @@ function nodePeer(name: string, carries: AppProtocol, packageName: string = name
     name,
     carries: [carries],
     checks: 'SPIFFE ID',
+    pairChecks: null,
     accessLog: false,
     ready: 'line',
     find() {
@@ -80,10 +81,20 @@ function nodePeer(name: string, carries: AppProtocol, packageName: string = name
   };
 }
 
+function posternCommand(main: string, setup: PeerSetup, name: string): Command {
+  mkdirSync(join(setup.folder, 'mesh'), { recursive: true });
+  writeSettings(`${name}-mesh.yaml`, setup, join('mesh', 'mesh.yaml'));
+  return {
+    program: process.execPath,
+    args: [main, 'proxy', '--config', writeSettings(`${name}.yaml`, setup)],
+  };
+}
+
 const postern: Peer = {
   name: 'postern',
   carries: ['http', 'tcp'],
   checks: 'SPIFFE ID',
+  pairChecks: 'SPIFFE ID',
   accessLog: true,
   ready: 'line',
   find(): Installed | null {
@@ -91,22 +102,25 @@ const postern: Peer = {
     const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
     return {
       version,
-      start(setup): Command {
-        mkdirSync(join(setup.folder, 'mesh'), { recursive: true });
-        writeSettings('postern-mesh.yaml', setup, join('mesh', 'mesh.yaml'));
-        return {
-          program: process.execPath,
-          args: [main, 'proxy', '--config', writeSettings('postern.yaml', setup)],
-        };
-      },
+      start: (setup) => posternCommand(main, setup, 'postern'),
+      startOutbound: (setup) => posternCommand(main, setup, 'postern-outbound'),
     };
   },
 };
+
+function envoyCommand(program: string, setup: PeerSetup, template: string): Command {
+  const settings = writeSettings(template, setup);
+  return {
+    program,
+    args: ['-c', settings, '--concurrency', '1', '--disable-hot-restart', '-l', 'error'],
+  };
+}
 
 const envoy: Peer = {
   name: 'envoy',
   carries: ['http', 'tcp'],
   checks: 'SPIFFE ID',
+  pairChecks: 'SPIFFE ID',
   accessLog: true,
   ready: 'connect',
   find(): Installed | null {
@@ -120,27 +134,26 @@ const envoy: Peer = {
     if (program === null || !isBinary(program)) return null;
     return {
       version: versionOf(program, '--version', /\/(\d+\.\d+\.\d+[^/]*)\//),
-      start: (setup): Command => ({
-        program,
-        args: [
-          '-c',
-          writeSettings(setup.protocol === 'tcp' ? 'envoy-tcp.yaml' : 'envoy.yaml', setup),
-          '--concurrency',
-          '1',
-          '--disable-hot-restart',
-          '-l',
-          'error',
-        ],
-      }),
+      start: (setup) =>
+        envoyCommand(program, setup, setup.protocol === 'tcp' ? 'envoy-tcp.yaml' : 'envoy.yaml'),
+      startOutbound: (setup) => envoyCommand(program, setup, 'envoy-outbound.yaml'),
     };
   },
 };
+
+function nginxCommand(program: string, setup: PeerSetup, template: string): Command {
+  return {
+    program,
+    args: ['-e', 'stderr', '-p', setup.folder, '-c', writeSettings(template, setup)],
+  };
+}
 
 const nginx: Peer = {
   name: 'nginx',
   // TCP would need its stream module, which is a package of its own.
   carries: ['http'],
   checks: 'chain only',
+  pairChecks: 'DNS name',
   accessLog: false,
   ready: 'connect',
   find(): Installed | null {
@@ -148,10 +161,8 @@ const nginx: Peer = {
     if (program === null) return null;
     return {
       version: versionOf(program, '-v', /nginx\/(\S+)/),
-      start: (setup): Command => ({
-        program,
-        args: ['-e', 'stderr', '-p', setup.folder, '-c', writeSettings('nginx.conf', setup)],
-      }),
+      start: (setup) => nginxCommand(program, setup, 'nginx.conf'),
+      startOutbound: (setup) => nginxCommand(program, setup, 'nginx-outbound.conf'),
     };
   },
 };
@@ -160,6 +171,7 @@ const haproxy: Peer = {
   name: 'haproxy',
   carries: ['http', 'tcp'],
   checks: 'chain only',
+  pairChecks: null,
   accessLog: false,
   ready: 'connect',
   find(): Installed | null {

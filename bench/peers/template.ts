@@ -3,6 +3,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { SERVER_URI } from '../certificates.ts';
 import type { PeerSetup } from './peer.ts';
 
 /** Fills a template of this folder; a word that nothing fills is an error. */
@@ -13,9 +14,16 @@ export function fillTemplate(name: string, setup: PeerSetup): string {
     ADMIN_PORT: String(setup.adminPort),
     APP_PORT: String(setup.appPort),
     PORT_NAME: setup.protocol,
-    CERTIFICATE: setup.certificates.server.certificate,
-    KEY: setup.certificates.server.key,
+    UPSTREAM_PORT: String(setup.upstreamPort),
+    CERTIFICATE: setup.servers.server.certificate,
+    KEY: setup.servers.server.key,
     ROOTS: setup.certificates.roots,
+    CLIENT_CERTIFICATE: setup.certificates.client.certificate,
+    CLIENT_KEY: setup.certificates.client.key,
+    SERVER_URI,
+    SERVER_ROOTS: setup.servers.roots,
+    WORKERS: String(setup.workers),
+    IDLE_MS: String(setup.idleMs),
     SERVER_BUNDLE: setup.certificates.serverBundle,
     ACCESS_LOG: join(setup.folder, 'access.log'),
   };

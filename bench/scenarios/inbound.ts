@@ -2,6 +2,7 @@
  * The inbound road: mTLS in, plaintext to the app, keep-alive, 1 KiB answers, as fast as each peer gives them.
  * All peers run throughout and are measured in turn, each round beginning with another one.
  */
+import { FOREIGN_REMARK, foreignMark, foreignShares } from './foreign-cpu.ts';
 import { endPeers, startPeers, turns } from './peers-in-turn.ts';
 import { load } from '../bench-run.ts';
 import type { BenchRun } from '../bench-run.ts';
@@ -9,9 +10,6 @@ import type { LoadResult } from '../load/job.ts';
 import { rssBytes } from '../measure/proc.ts';
 import { formatNumber, formatRatio, median, minimum } from '../measure/table.ts';
 import type { PeerFigures, ScenarioResult } from '../results.ts';
-
-/** Above this share of the pinned CPU used by others, a figure is marked. */
-const FOREIGN_LIMIT = 0.05;
 
 interface Round {
   readonly result: LoadResult;
@@ -45,11 +43,10 @@ export async function runInbound(run: BenchRun): Promise<ScenarioResult> {
     const seen = of(name);
     const cpu = median(seen.map(cpuUs));
     const busy = median(seen.map(({ result }) => result.cpuSeconds / result.seconds));
-    const foreign = Math.max(...seen.map(({ result }) => result.foreignCpuSeconds / result.seconds));
     return [
       name,
       peer.version,
-      `${formatNumber(cpu)}${foreign > FOREIGN_LIMIT ? ' !' : ''}`,
+      `${formatNumber(cpu)}${foreignMark(seen)}`,
       formatNumber(minimum(seen.map(cpuUs))),
       formatRatio(cpu, base('envoy')),
       formatRatio(cpu, base('http-proxy')),
@@ -86,7 +83,7 @@ export async function runInbound(run: BenchRun): Promise<ScenarioResult> {
     remarks: [
       'CPU: user and system time of the proxy per request, median and least of the rounds; ratios of medians.',
       'busy: of its CPU. Under about 95 % the load was the limit: CPU/request stands, requests/s is a floor.',
-      `!: others used over ${FOREIGN_LIMIT * 100} % of the proxy's CPU in a round; run again on a quiet machine.`,
+      FOREIGN_REMARK,
     ],
     peers: running.map((each): PeerFigures => {
       const seen = of(each.peer.name);
@@ -98,7 +95,7 @@ export async function runInbound(run: BenchRun): Promise<ScenarioResult> {
         p50Us: median(seen.map(({ result }) => result.p50Us)),
         p99Us: median(seen.map(({ result }) => result.p99Us)),
         rssMb: median(seen.map(({ rssMb }) => rssMb)),
-        foreignCpuShare: seen.map(({ result }) => result.foreignCpuSeconds / result.seconds),
+        foreignCpuShare: foreignShares(seen),
       };
     }),
   };
