@@ -4,7 +4,17 @@
 import { parseArgs } from 'node:util';
 import { PEERS } from './peers/catalogue.ts';
 
-export const SCENARIO_NAMES = ['inbound', 'memory', 'handshakes', 'start', 'bulk'] as const;
+export const SCENARIO_NAMES = [
+  'inbound',
+  'memory',
+  'handshakes',
+  'start',
+  'bulk',
+  'pair',
+  'latency',
+  'churn',
+  'workers',
+] as const;
 export type ScenarioName = (typeof SCENARIO_NAMES)[number];
 
 export interface Options {
@@ -13,6 +23,7 @@ export interface Options {
   readonly seconds: number;
   readonly connections: number;
   readonly idleConnections: number;
+  readonly shortConnections: number;
   /** Names in the order of the table. */
   readonly peers: readonly string[];
   /** Whether the peers were named: then a missing one is an error. */
@@ -27,12 +38,14 @@ export class UsageError extends Error {}
 
 export const HELP = `npm run bench -- [options]
 
-  --scenario NAME   ${SCENARIO_NAMES.join(', ')} or all (default inbound)
+  --scenario A,B    of ${SCENARIO_NAMES.slice(0, 5).join(', ')},
+                    ${SCENARIO_NAMES.slice(5).join(', ')}; or all (default inbound)
   --peers A,B       of ${PEERS.map((peer) => peer.name).join(', ')} (default: all that are installed)
   --rounds N        rounds, peers interleaved in each (default 3)
   --seconds N       measured time of each peer in each round (default 5)
   --connections N   client connections (default 32)
   --idle N          idle connections of the memory scenario (default 5000)
+  --short N         short connections of the churn scenario (default 50000)
   --name NAME       bench/results/NAME.json (default: the scenario)
   --smoke           seconds in all; shows that it works, its figures mean nothing
 
@@ -47,6 +60,16 @@ function positive(name: string, text: string, isWhole: boolean): number {
   return value;
 }
 
+function wantedScenarios(text: string): readonly ScenarioName[] {
+  if (text === 'all') return SCENARIO_NAMES;
+  const wanted = text.split(',');
+  const strange = wanted.find((name) => !SCENARIO_NAMES.some((known) => known === name));
+  if (strange !== undefined) {
+    throw new UsageError(`Unknown scenario "${strange}": there are ${SCENARIO_NAMES.join(', ')}, all`);
+  }
+  return SCENARIO_NAMES.filter((name) => wanted.includes(name));
+}
+
 /** Null when only the help is wanted. */
 export function parseOptions(args: readonly string[]): Options | null {
   const { values } = parse(args);
@@ -56,11 +79,7 @@ export function parseOptions(args: readonly string[]): Options | null {
   const known = PEERS.map((peer) => peer.name);
   const strange = wanted?.find((name) => !known.includes(name));
   if (strange !== undefined) throw new UsageError(`Unknown peer "${strange}": there are ${known.join(', ')}`);
-  const scenario = values.scenario ?? 'inbound';
-  const scenarios = scenario === 'all' ? SCENARIO_NAMES : SCENARIO_NAMES.filter((name) => name === scenario);
-  if (scenarios.length === 0) {
-    throw new UsageError(`Unknown scenario "${scenario}": there are ${SCENARIO_NAMES.join(', ')}, all`);
-  }
+  const scenarios = wantedScenarios(values.scenario ?? 'inbound');
   if (values.name !== undefined && !/^[\w.-]+$/.test(values.name)) {
     throw new UsageError(`Cannot use --name "${values.name}": letters, digits, ".", "_" and "-" only`);
   }
@@ -77,6 +96,7 @@ export function parseOptions(args: readonly string[]): Options | null {
     seconds: number('seconds', values.seconds, 5, 0.5, false),
     connections: number('connections', values.connections, 32, 8),
     idleConnections: number('idle', values.idle, 5000, 50),
+    shortConnections: number('short', values.short, 50_000, 500),
     peers: known.filter((name) => wanted?.includes(name) ?? true),
     arePeersNamed: wanted !== undefined,
     isSmoke,
@@ -95,6 +115,7 @@ function parse(args: readonly string[]): { values: RawValues } {
         seconds: { type: 'string' },
         connections: { type: 'string' },
         idle: { type: 'string' },
+        short: { type: 'string' },
         name: { type: 'string' },
         smoke: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
@@ -112,6 +133,7 @@ interface RawValues {
   seconds?: string;
   connections?: string;
   idle?: string;
+  short?: string;
   name?: string;
   smoke?: boolean;
   help?: boolean;

@@ -13,21 +13,42 @@ import { formatTable } from './measure/table.ts';
 import { HELP, parseOptions, UsageError } from './options.ts';
 import type { Options, ScenarioName } from './options.ts';
 import { PEERS } from './peers/catalogue.ts';
-import type { AppProtocol } from './peers/peer.ts';
+import type { AppProtocol, Peer } from './peers/peer.ts';
 import { machine, writeResults } from './results.ts';
 import type { ScenarioResult } from './results.ts';
 import { runBulkScenario } from './scenarios/bulk.ts';
+import { runChurn } from './scenarios/churn.ts';
 import { runHandshakeScenario } from './scenarios/handshakes.ts';
 import { runInbound } from './scenarios/inbound.ts';
+import { runLatency } from './scenarios/latency.ts';
 import { runMemory } from './scenarios/memory.ts';
+import { runPair } from './scenarios/pair.ts';
 import { runStart } from './scenarios/start.ts';
+import { runWorkers } from './scenarios/workers.ts';
 
-const SCENARIOS: Readonly<Record<ScenarioName, (run: BenchRun) => Promise<ScenarioResult>>> = {
-  inbound: runInbound,
-  memory: runMemory,
-  handshakes: runHandshakeScenario,
-  start: runStart,
-  bulk: runBulkScenario,
+interface Scenario {
+  readonly app: AppProtocol;
+  readonly run: (run: BenchRun) => Promise<ScenarioResult>;
+  /** Its peers; the rows of its table. */
+  readonly takes: (peer: Peer) => boolean;
+}
+
+const carries =
+  (app: AppProtocol) =>
+  (peer: Peer): boolean =>
+    peer.carries.includes(app);
+const isPostern = ({ name }: Peer): boolean => name === 'postern';
+
+const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = {
+  inbound: { app: 'http', run: runInbound, takes: carries('http') },
+  memory: { app: 'http', run: runMemory, takes: carries('http') },
+  handshakes: { app: 'http', run: runHandshakeScenario, takes: carries('http') },
+  start: { app: 'http', run: runStart, takes: carries('http') },
+  bulk: { app: 'tcp', run: runBulkScenario, takes: carries('tcp') },
+  pair: { app: 'http', run: runPair, takes: (peer) => peer.pairChecks !== null },
+  latency: { app: 'http', run: runLatency, takes: (peer) => peer.pairChecks === 'SPIFFE ID' },
+  churn: { app: 'http', run: runChurn, takes: isPostern },
+  workers: { app: 'http', run: runWorkers, takes: isPostern },
 };
 
 function note(text: string): void {
@@ -53,39 +74,47 @@ function findPeers(options: Options): PeerHere[] {
   return here;
 }
 
-/** The peers of one protocol with an app that speaks it. */
-async function prepareRun(
-  protocol: AppProtocol,
-  common: Pick<BenchRun, 'options' | 'folder' | 'certificates' | 'here'>,
-): Promise<BenchRun> {
-  const carrying = PEERS.filter((peer) => peer.carries.includes(protocol));
-  const names = new Set(carrying.map((peer) => peer.name));
+type Common = Pick<BenchRun, 'options' | 'folder' | 'certificates' | 'here'>;
+
+/** The peers that a scenario takes with an app that speaks its protocol; null if none of them is here. */
+async function prepareRun(scenario: Scenario, common: Common): Promise<BenchRun | null> {
+  const names = new Set(PEERS.filter(scenario.takes).map((peer) => peer.name));
   const here = common.here.filter(({ peer }) => names.has(peer.name));
-  if (here.length === 0)
-    throw new UsageError(`None of the peers carries ${protocol}: name others, or run npm ci`);
+  if (here.length === 0) return null;
   return {
     ...common,
-    protocol,
-    appPort: await startApp(common.folder, protocol),
+    protocol: scenario.app,
+    appPort: await startApp(common.folder, scenario.app),
     peerNames: common.options.peers.filter((name) => names.has(name)),
     here,
     note,
   };
 }
 
+/** Null: figures that mean nothing do not take the place of any that do. */
+function resultsName({ name, isSmoke, scenarios }: Options, scenario: ScenarioName): string | null {
+  if (name === null) return isSmoke ? null : scenario;
+  return scenarios.length === 1 ? name : `${name}-${scenario}`;
+}
+
 async function runScenarios(options: Options, folder: string): Promise<void> {
   const common = { options, folder, certificates: await makeCertificates(folder), here: findPeers(options) };
   print(machine());
   for (const name of options.scenarios) {
-    const run = await prepareRun(name === 'bulk' ? 'tcp' : 'http', common);
-    const result = await SCENARIOS[name](run);
+    const scenario = SCENARIOS[name];
+    const run = await prepareRun(scenario, common);
+    if (run === null) {
+      const takes = PEERS.filter(scenario.takes).map((peer) => peer.name);
+      const why = `${name} measures ${takes.join(', ')}: none of them is here or was named`;
+      if (options.scenarios.length === 1) throw new UsageError(why);
+      note(`Left out: ${why}`);
+      continue;
+    }
+    const result = await scenario.run(run);
     print(`\n${result.title}\n\n${formatTable(result.headings, result.rows)}\n`);
     for (const remark of result.remarks) print(remark);
-    const fileName =
-      options.name === null || options.scenarios.length === 1
-        ? (options.name ?? name)
-        : `${options.name}-${name}`;
-    print(writeResults(fileName, result.rounds, result.peers));
+    const fileName = resultsName(options, name);
+    if (fileName !== null) print(writeResults(fileName, result.rounds, result.peers));
   }
 }
 

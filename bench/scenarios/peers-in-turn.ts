@@ -3,6 +3,8 @@
  */
 import { startCheckedPeer } from '../bench-run.ts';
 import type { BenchRun } from '../bench-run.ts';
+import { startCheckedPair } from '../peers/running-pair.ts';
+import type { RunningPair } from '../peers/running-pair.ts';
 import type { RunningPeer } from '../peers/running-peer.ts';
 
 /** Starts and checks every peer that is here. */
@@ -20,7 +22,22 @@ export async function startPeers(run: BenchRun): Promise<RunningPeer[]> {
   }
 }
 
-export async function endPeers(running: readonly RunningPeer[]): Promise<void> {
+/** Starts and checks a pair of every peer that is here. */
+export async function startPairs(run: BenchRun): Promise<RunningPair[]> {
+  const running: RunningPair[] = [];
+  try {
+    for (const { peer, installed } of run.here) {
+      running.push(await startCheckedPair(peer, installed, run));
+      run.note(`${peer.name} ${installed.version}: pair started and checked`);
+    }
+    return running;
+  } catch (thrown) {
+    await endPeers(running);
+    throw thrown;
+  }
+}
+
+export async function endPeers(running: readonly { end(): Promise<void> }[]): Promise<void> {
   await Promise.all(running.map((each) => each.end()));
 }
 

@@ -30,9 +30,21 @@ describe('bench command line', () => {
     assert.deepEqual(options?.peers, ['nginx', 'undici']);
   });
 
+  it('takes several scenarios, in the order of its own list', () => {
+    assert.deepEqual(parseOptions(['--scenario', 'pair,inbound'])?.scenarios, ['inbound', 'pair']);
+    assert.throws(() => parseOptions(['--scenario', 'pair,outbound']), UsageError);
+  });
+
+  it('makes 50,000 short connections, and few on --smoke', () => {
+    assert.equal(parseOptions([])?.shortConnections, 50_000);
+    assert.equal(parseOptions(['--smoke'])?.shortConnections, 500);
+    assert.equal(parseOptions(['--smoke', '--short', '70'])?.shortConnections, 70);
+  });
+
   const misuses = [
     '--rounds=0',
     '--rounds=1.5',
+    '--short=0',
     '--seconds=x',
     '--peers=apache',
     '--scenario=x',
