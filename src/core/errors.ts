@@ -114,6 +114,12 @@ const TABLE = {
     'the upstream did not accept before limits.connectTimeoutMs',
   ],
   upstream_tls_failed: ['upstream', 503, 'UF', 'the TLS handshake with the upstream failed'],
+  upstream_tls_timeout: [
+    'upstream',
+    503,
+    'UF',
+    'the TLS handshake with the upstream did not finish before limits.handshakeTimeoutMs',
+  ],
   upstream_untrusted: ['upstream', 503, 'UF', 'the upstream certificate is not one that the mesh trusts'],
   upstream_identity_mismatch: [
     'upstream',
@@ -159,6 +165,7 @@ const TABLE = {
   ca_wrong_name: ['control', 0, '-', 'the certificate of the CA server is not for ca.serverName'],
   ca_refused: ['control', 0, '-', 'the CA refused to issue a certificate'],
   ca_bad_answer: ['control', 0, '-', 'the CA answered with a certificate that cannot be used'],
+  sds_not_listening: ['control', 0, '-', 'the socket of the SDS server cannot be opened'],
   access_log_failed: ['control', 0, '-', 'the access log cannot be opened or written'],
 } as const;
 

@@ -19,6 +19,11 @@ function reasonsOf(parts: { chain?: string; key?: string; bundle?: string }): st
   return answer.ok ? 'accepted' : answer.reasons.join('\n');
 }
 
+function ask(chain: Issued, bundle: string): boolean | 'accepted' {
+  const answer = verifyOwnIdentity(chain.chainPem, chain.keyPem, bundle, Date.now());
+  return answer.ok ? 'accepted' : answer.needsOtherBundle;
+}
+
 const withLeaf = (bad: Issued): { chain: string; key: string } => ({ chain: bad.chainPem, key: bad.keyPem });
 
 describe('verifyOwnIdentity', () => {
@@ -89,10 +94,6 @@ describe('verifyOwnIdentity', () => {
   });
 
   it('tells a bundle that is of somebody else from everything that no bundle would cure', async () => {
-    const ask = (chain: Issued, bundle: string): boolean | 'accepted' => {
-      const answer = verifyOwnIdentity(chain.chainPem, chain.keyPem, bundle, Date.now());
-      return answer.ok ? 'accepted' : answer.needsOtherBundle;
-    };
     assert.equal(ask(leaf, ca.rootPem), 'accepted');
     assert.equal(ask(leaf, other.rootPem), true);
     assert.equal(ask(await ca.issue({ expired: true }), other.rootPem), false);
