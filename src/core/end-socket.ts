@@ -1,7 +1,9 @@
 /**
- * The two ways to end a connection at once. `top` is what is written to: the TLS socket above `raw`, or `raw`.
+ * The two ways to end a connection at once. `top` is what is written to: the TLS socket above `raw`, or `raw`. A TLS
+ * socket that we dialled holds its TCP handle itself and is both.
  */
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 
 /** TLS before what it stands on: the other way round, in the turn of a handshake's end, Node crashes (26.10). */
 export function destroySocket(raw: Socket, top: Socket): void {
@@ -18,7 +20,22 @@ export function destroySocket(raw: Socket, top: Socket): void {
 export function resetSocket(raw: Socket, top: Socket = raw): void {
   // Ended and all given to the kernel, so the FIN is on its way: a reset would come too late to say anything.
   if (isSendingFin(top) || isSendingFin(raw)) destroySocket(raw, top);
+  else if (raw instanceof TLSSocket) resetTlsSocket(raw);
   else raw.resetAndDestroy();
+}
+
+/**
+ * Node has no reset for a TLS socket that holds its TCP handle itself (ERR_INVALID_HANDLE_TYPE, 26.10): the handle
+ * below is made to close by a reset, and the socket is destroyed as ever. Without that handle it just closes.
+ */
+function resetTlsSocket(socket: TLSSocket): void {
+  const wrap: unknown = Reflect.get(socket, '_handle');
+  const tcp: unknown = typeof wrap === 'object' && wrap !== null ? Reflect.get(wrap, '_parent') : null;
+  if (typeof tcp === 'object' && tcp !== null) {
+    const reset: unknown = Reflect.get(tcp, 'reset');
+    if (typeof reset === 'function') Reflect.set(tcp, 'close', reset);
+  }
+  socket.destroy();
 }
 
 function isSendingFin(socket: Socket): boolean {

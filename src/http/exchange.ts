@@ -122,6 +122,12 @@ export interface UpstreamFailure extends ResetReason {
   readonly sent: boolean;
   /** A byte of an answer had arrived. */
   readonly answered: boolean;
+  /** `ip:port` of whoever was asked, for logs; '' if nobody was. */
+  readonly upstreamHost: string;
+  /** What failed to connect, as `open` is told to avoid it; '' where there was a connection. */
+  readonly endpoint: string;
+  /** UPSTREAM_TRANSPORT_FAILURE_REASON in Envoy's words; '' for none. */
+  readonly transportReason: string;
 }
 
 /** The upstream half: takes the request, gives the answer. */
@@ -140,8 +146,12 @@ export interface ClientExchange {
 
 /** Opens exchanges to one destination; implemented by `upstream`. */
 export interface ExchangeOpener {
-  /** Calls `onReady` in this turn when an idle connection is at hand. `fresh` refuses idle ones (a retry). */
-  open(sink: UpstreamSink, fresh: boolean): PendingExchange;
+  /**
+   * Calls `onReady` in this turn when an idle connection is at hand, `onFailed` when there is nobody to ask.
+   * `fresh` refuses idle connections (a retry). `avoid`: endpoints of earlier failures, not asked again while
+   * there is another one.
+   */
+  open(sink: UpstreamSink, fresh: boolean, avoid: readonly string[]): PendingExchange;
 }
 
 /** An open that may not be ready yet. */

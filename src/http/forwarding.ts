@@ -2,7 +2,7 @@
  * One request on its way: filters, then the upstream, then the answer back, with back-pressure both ways.
  *
  *   filtering ─┬─ denied: our answer
- *              └─ connecting ─┬─ failed: 503, or once more if that is safe
+ *              └─ connecting ─┬─ failed: 503, or again if that is safe
  *                             └─ open: body ⇄ body ─┬─ done
  *                                                   └─ cut from either side: the other is released
  *
@@ -29,8 +29,9 @@ import { getField, setField } from './fields.ts';
 import type { ConnectionFacts, Deny, RequestContext, Verdict } from './filter.ts';
 import { HeldBody } from './held-body.ts';
 import type { HttpRoute } from './http-route.ts';
-import { denyResponse, detailsOf, errorResponse, SERVER_NAME } from './respond-error.ts';
+import { denyResponse, detailsOf, errorResponse } from './respond-error.ts';
 import type { LocalResponse } from './respond-error.ts';
+import { isConnectFailure, retryBackOffMs } from './retry.ts';
 
 /** Who counts and logs exchanges. */
 export interface ExchangeRecorder {
@@ -40,6 +41,8 @@ export interface ExchangeRecorder {
 
 /** Methods that may be sent twice (RFC 9110 §9.2.2). */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+
+const NOBODY: readonly string[] = [];
 
 /** As Envoy's access log names them. */
 const PROTOCOLS = { '1.0': 'HTTP/1.0', '1.1': 'HTTP/1.1', '2': 'HTTP/2' } as const;
@@ -58,6 +61,12 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
   #bodyForwarded = false;
   #answerBegun = false;
   #attempts = 0;
+  #connectRetries = 0;
+  #reusedRetried = false;
+  /** The wait before the next attempt; ends with the request. */
+  #backOff: NodeJS.Timeout | null = null;
+  /** Endpoints that could not be connected to. */
+  #avoid: readonly string[] = NOBODY;
   #done = false;
   #sentAtMs = 0;
 
@@ -97,17 +106,24 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
       // As for what the codec refuses: a malformed request is the last of its connection.
       if (verdict.status === 400 && ERROR_CODES[verdict.code].source === 'downstream')
         this.#exchange.closeAfter();
-      this.#answerLocally(denyResponse(verdict, this.head.fields), '-', verdict.details, verdict, null);
+      const local = denyResponse(verdict, this.head.fields, this.#route.serverName);
+      this.#answerLocally(local, '-', verdict.details, verdict, null);
       return;
     }
-    this.#open(false);
+    const { refuse } = this.#route;
+    if (refuse === null) this.#open(false);
+    else {
+      const reason = { code: refuse, detail: ERROR_CODES[refuse].meaning };
+      this.#answerWithCode(refuse, detailsOf(refuse), reason);
+    }
   }
 
   #open(fresh: boolean): void {
     const attempt = ++this.#attempts;
-    const pending = this.#route.opener.open(this, fresh);
+    const pending = this.#route.opener.open(this, fresh, this.#avoid);
     // It may be ready, over, or followed by a second attempt by now.
-    if (attempt === this.#attempts && this.#client === null && !this.#done) this.#pending = pending;
+    if (attempt === this.#attempts && this.#client === null && !this.#done && this.#backOff === null)
+      this.#pending = pending;
   }
 
   /** RequestContext.readBody: the body is held here and forwarded whole afterwards. */
@@ -143,6 +159,8 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
     this.#client = client;
     this.#sentAtMs = Date.now();
     const { head } = this;
+    if (this.#route.sendsAttemptCount)
+      setField(head.fields, 'x-envoy-attempt-count', String(this.#attempts));
     if (head.authority === '') head.authority = this.#route.defaultAuthority;
     const bodyless = head.bodyLength === 0;
     let more = client.sendHead(head, bodyless);
@@ -214,7 +232,7 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
     if (this.#attempts > 1) this.#route.onRetryAnswered();
     entry.upstreamServiceTimeMs = Date.now() - this.#sentAtMs;
     const { fields } = head;
-    setField(fields, 'server', SERVER_NAME);
+    setField(fields, 'server', this.#route.serverName);
     if (getField(fields, 'date') === undefined) fields.push('date', httpDate(Date.now()));
     setField(fields, 'x-envoy-upstream-service-time', String(entry.upstreamServiceTimeMs));
     if (!this.#route.filters.onResponse(this, head)) {
@@ -248,18 +266,24 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
   onFailed(failure: UpstreamFailure): void {
     if (this.#done) return;
     this.#pending = null;
-    if (this.#client !== null) this.entry.upstreamHost = this.#client.upstreamHost;
     this.#client = null;
+    this.entry.upstreamHost = failure.upstreamHost;
+    if (isConnectFailure(failure.code) && this.#connectRetries < this.#route.connectRetries) {
+      // Not a byte was sent, so that any method may be tried again, and no body has flowed.
+      this.#avoid = [...this.#avoid, failure.endpoint];
+      this.#route.onRetry();
+      this.#backOff = setTimeout(this.#onBackOffEnd, retryBackOffMs(++this.#connectRetries));
+      return;
+    }
     if (this.#mayRetry(failure)) {
       // The body must not flow while there is nobody to take it.
       this.#exchange.pause();
+      this.#reusedRetried = true;
       this.#route.onRetry();
       this.#open(true);
       return;
     }
-    this.entry.upstreamTransportFailureReason = failure.code.startsWith('upstream_connect')
-      ? failure.detail
-      : '';
+    this.entry.upstreamTransportFailureReason = failure.transportReason;
     if (this.#answerBegun) {
       this.entry.responseFlags = ERROR_CODES[failure.code].flag;
       this.entry.responseCodeDetails = `upstream_reset_after_response_started{${failure.code}}`;
@@ -267,15 +291,20 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
       this.#finish(null, failure);
       return;
     }
-    this.#answerWithCode(failure.code, detailsOf(failure.code), failure);
+    this.#answerWithCode(failure.code, detailsOf(failure.code, failure.transportReason), failure);
   }
+
+  readonly #onBackOffEnd = (): void => {
+    this.#backOff = null;
+    this.#guard(() => this.#open(false));
+  };
 
   /** Once, on a connection that was idle before, if nothing can have been done twice (RFC 9110 §9.2.2). */
   #mayRetry(failure: UpstreamFailure): boolean {
     return (
       failure.reused &&
       !failure.answered &&
-      this.#attempts === 1 &&
+      !this.#reusedRetried &&
       !this.#bodyForwarded &&
       failure.code === 'upstream_reset' &&
       (!failure.sent || IDEMPOTENT.has(this.head.method))
@@ -285,7 +314,11 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
   // --- our own answers and the end
 
   #answerWithCode(code: ErrorCodeName, details: string, failure: ResetReason | null): void {
-    this.#answerLocally(errorResponse(code), ERROR_CODES[code].flag, details, null, failure);
+    // Envoy's word for retries that were used up, before the flag of the last failure.
+    const gaveUp = this.#connectRetries > 0 && isConnectFailure(code);
+    const { flag } = ERROR_CODES[code];
+    const local = errorResponse(code, gaveUp, this.#route.serverName);
+    this.#answerLocally(local, gaveUp ? `URX,${flag}` : flag, details, null, failure);
   }
 
   #answerLocally(
@@ -302,7 +335,7 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
     let { head, body } = local;
     if (denial !== null && !this.#route.filters.onResponse(this, head)) {
       // What a failed filter left of the head is not fit to be sent.
-      ({ head, body } = errorResponse('filter_failed'));
+      ({ head, body } = errorResponse('filter_failed', false, this.#route.serverName));
     }
     entry.responseCode = head.status;
     entry.responseFlags = flags;
@@ -323,6 +356,8 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
   #release(): void {
     const pending = this.#pending;
     const client = this.#client;
+    if (this.#backOff !== null) clearTimeout(this.#backOff);
+    this.#backOff = null;
     this.#pending = null;
     this.#client = null;
     pending?.abort();

@@ -13,7 +13,7 @@ import { Deadline } from '../core/clock.ts';
 import type { ErrorCodeName } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { destroySocket } from '../core/end-socket.ts';
-import type { ClientExchange, RequestHead, UpstreamSink } from './exchange.ts';
+import type { ClientExchange, RequestHead, UpstreamFailure, UpstreamSink } from './exchange.ts';
 import type { Fields } from './fields.ts';
 import type { HeadScanner } from './head-scanner.ts';
 import { MessageReader, STOP_READING } from './message-reader.ts';
@@ -51,6 +51,8 @@ export class Http1ClientConnection implements MessageOwner {
   /** How much of each way its pool has counted. */
   countedRead = 0;
   countedWritten = 0;
+  /** Of its pool, when it was dialled. */
+  epoch = 0;
   /** Exchanges opened so far. */
   exchanges = 0;
   readonly #socket: Socket;
@@ -237,7 +239,7 @@ export class Http1ClientConnection implements MessageOwner {
     if (exchange === null) return;
     this.#owner.onExchangeEnd(code);
     exchange.close();
-    exchange.sink.onFailed({ code, detail, reused: exchange.reused, sent, answered: exchange.answered });
+    exchange.sink.onFailed(failureOf(exchange, code, detail, sent));
   }
 
   #onDue(): void {
@@ -305,13 +307,20 @@ export class Http1ClientConnection implements MessageOwner {
     this.#owner.onExchangeEnd('bug');
     exchange.close();
     exchange.sink.onFailed({
-      code: 'bug',
-      detail: 'an unexpected exception',
+      ...failureOf(exchange, 'bug', 'an unexpected exception', true),
       reused: false,
-      sent: true,
-      answered: exchange.answered,
     });
   }
+}
+
+function failureOf(
+  exchange: Http1ClientExchange,
+  code: ErrorCodeName,
+  detail: string,
+  sent: boolean,
+): UpstreamFailure {
+  const { answered, reused, upstreamHost } = exchange;
+  return { code, detail, reused, sent, answered, upstreamHost, endpoint: '', transportReason: '' };
 }
 
 class Http1ClientExchange implements ClientExchange {

@@ -18,54 +18,91 @@ export interface LocalResponse {
   readonly body: Buffer;
 }
 
-/** The name that Istio gives to the server of inbound answers. */
+/** The name that Istio gives to the server of inbound answers, and of what no route answers. */
 export const SERVER_NAME = 'istio-envoy';
 
+/** Envoy's reset reasons; no other upstream failure has one. */
 const RESET_REASONS: Partial<Record<ErrorCodeName, string>> = {
   upstream_connect_failed: 'remote connection failure',
   upstream_connect_timeout: 'connection timeout',
+  upstream_tls_failed: 'remote connection failure',
+  upstream_tls_timeout: 'connection timeout',
+  upstream_untrusted: 'remote connection failure',
+  upstream_identity_mismatch: 'remote connection failure',
   upstream_reset: 'connection termination',
   upstream_protocol_error: 'protocol error',
 };
 
-/** `upstream_reset_before_response_started{…}` as Envoy puts it in RESPONSE_CODE_DETAILS; else the code. */
-export function detailsOf(code: ErrorCodeName): string {
-  const reason = RESET_REASONS[code];
-  if (reason !== undefined) return `upstream_reset_before_response_started{${reason.replaceAll(' ', '_')}}`;
-  if (code === 'connect_refused') return 'route_not_found';
-  return code;
-}
-
-function bodyOf(code: ErrorCodeName, status: number): string {
+/**
+ * RESPONSE_CODE_DETAILS as Envoy 1.40 puts it: `upstream_reset_before_response_started{reset reason|transport
+ * reason}`; else the code.
+ */
+export function detailsOf(code: ErrorCodeName, transportReason = ''): string {
   const reason = RESET_REASONS[code];
   if (reason !== undefined) {
-    return `upstream connect error or disconnect/reset before headers. reset reason: ${reason}`;
+    const more = transportReason === '' ? '' : `|${transportReason}`;
+    return `upstream_reset_before_response_started{${reason.replaceAll(' ', '_')}${more}}`;
   }
-  if (code === 'upgrade_refused' || code === 'connect_refused') return '';
-  return code === 'upstream_stalled' ? 'upstream request timeout' : phraseOf(status);
+  if (code === 'connect_refused') return 'route_not_found';
+  // What Istio's BlackHole route is.
+  return code === 'unknown_destination' ? 'direct_response' : code;
 }
 
-/** The answer for a code that has a status. */
-export function errorResponse(code: ErrorCodeName): LocalResponse {
+/** Why TLS failed is in the logs only: Envoy 1.40 tells a client no more than this either. */
+function bodyOf(code: ErrorCodeName, status: number, retried: boolean): string {
+  const reason = RESET_REASONS[code];
+  if (reason !== undefined) {
+    const which = retried ? 'retried and the latest reset reason' : 'reset reason';
+    return `upstream connect error or disconnect/reset before headers. ${which}: ${reason}`;
+  }
+  switch (code) {
+    case 'upgrade_refused':
+    case 'connect_refused':
+    case 'unknown_destination':
+      return '';
+    case 'no_healthy_upstream':
+      return 'no healthy upstream';
+    case 'upstream_stalled':
+      return 'upstream request timeout';
+    default:
+      return phraseOf(status);
+  }
+}
+
+/** The answer for a code that has a status. `retried`: the upstream was tried more than once. */
+export function errorResponse(
+  code: ErrorCodeName,
+  retried = false,
+  serverName: string = SERVER_NAME,
+): LocalResponse {
   const status = ERROR_CODES[code].status;
-  return localResponse(status, bodyOf(code, status), []);
+  return localResponse(status, bodyOf(code, status, retried), [], serverName);
 }
 
 /** The answer for a filter's denial. A gRPC call gets the code as trailers-only (Envoy's local reply mapping). */
-export function denyResponse(deny: Deny, requestFields: readonly string[]): LocalResponse {
-  if (!isGrpc(requestFields)) return localResponse(deny.status, deny.body, deny.headers);
+export function denyResponse(
+  deny: Deny,
+  requestFields: readonly string[],
+  serverName: string = SERVER_NAME,
+): LocalResponse {
+  if (!isGrpc(requestFields)) return localResponse(deny.status, deny.body, deny.headers, serverName);
   const fields = ['content-type', 'application/grpc', 'grpc-status', String(grpcStatus(deny.status))];
   if (deny.body !== '') fields.push('grpc-message', encodeGrpcMessage(deny.body));
-  fields.push(...deny.headers, 'date', httpDate(Date.now()), 'server', SERVER_NAME);
+  fields.push(...deny.headers, 'date', httpDate(Date.now()), 'server', serverName);
   return { head: { status: 200, reason: '', fields, bodyLength: 0 }, body: Buffer.alloc(0) };
 }
 
-function localResponse(status: number, text: string, headers: readonly string[]): LocalResponse {
+function localResponse(
+  status: number,
+  text: string,
+  headers: readonly string[],
+  serverName: string,
+): LocalResponse {
   const body = Buffer.from(text);
   const fields: string[] = [];
   if (body.length > 0 && getField(headers, 'content-type') === undefined)
     fields.push('content-type', 'text/plain');
-  fields.push(...headers, 'date', httpDate(Date.now()), 'server', SERVER_NAME);
+  fields.push(...headers, 'date', httpDate(Date.now()), 'server', serverName);
   return { head: { status, reason: '', fields, bodyLength: body.length }, body };
 }
 

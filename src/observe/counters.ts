@@ -131,6 +131,8 @@ export class ClusterCounters {
   rqTxReset = 0;
   /** An idle connection spoke and was discarded. */
   unsolicited = 0;
+  /** Endpoints taken out for a while after dials that failed in a row. */
+  outlierEjections = 0;
 }
 
 /** What belongs to the process and to no scope. */

@@ -151,6 +151,10 @@ export const CLUSTER_METRICS: Readonly<Record<NumericField<ClusterCounters>, Met
   rqRxReset: counter('upstream_rq_rx_reset', 'Requests that the upstream cut'),
   rqTxReset: counter('upstream_rq_tx_reset', 'Upstream requests that this proxy cut'),
   unsolicited: counter('upstream_unsolicited', 'Idle upstream connections that spoke and were discarded'),
+  outlierEjections: counter(
+    'outlier_detection.ejections_enforced_total',
+    'Endpoints not asked for a while after connections that failed in a row',
+  ),
 };
 
 /** `server.<stat>`, and `postern_<metric>` in Prometheus. */
@@ -184,6 +188,18 @@ export const CONTROL_METRICS: Readonly<
   ready: { ...gauge('server.live', '1 while the sidecar is ready'), metric: 'envoy_server_live' },
   uptime: { ...gauge('server.uptime', 'Seconds since the start'), metric: 'envoy_server_uptime' },
   workers: { ...gauge('server.concurrency', 'Worker threads'), metric: 'envoy_server_concurrency' },
+  workersLive: {
+    ...gauge('server.workers_live', 'Worker threads that serve now'),
+    metric: 'postern_workers_live',
+  },
+  workerRestarts: {
+    ...counter('server.worker_restarts', 'Worker threads started in the place of one that ended'),
+    metric: 'postern_worker_restarts_total',
+  },
+  workerConnectionsLost: {
+    ...counter('server.worker_connections_lost', 'Connections that ended with their worker thread'),
+    metric: 'postern_worker_connections_lost_total',
+  },
   daysUntilExpiry: {
     ...gauge('server.days_until_first_cert_expiring', 'Whole days until the first certificate expires'),
     metric: 'envoy_server_days_until_first_cert_expiring',
@@ -210,6 +226,17 @@ export const CONTROL_METRICS: Readonly<
     ...counter('certificate.refused', 'Certificates taken (the first one included) or refused'),
     metric: 'postern_certificate_rotations_total',
     labels: { result: 'refused' },
+  },
+  secretTakenAtMs: {
+    ...gauge(
+      'certificate.last_success_unix_time_in_seconds',
+      'When the certificate or the bundle in force was taken',
+    ),
+    metric: 'postern_certificate_last_success_timestamp_seconds',
+  },
+  sdsConnected: {
+    ...gauge('sds.connected', '1 while the SDS server that gives the certificate is connected'),
+    metric: 'postern_sds_connected',
   },
   generation: {
     ...gauge('config.generation', 'Generation of the configuration in force'),

@@ -10,7 +10,7 @@ import type tls from 'node:tls';
 import type { PeerIdentity } from '../core/peer-identity.ts';
 import { chainEndsInBundle } from '../svid/chain.ts';
 import { checkSvid, isSvidProblem, type SvidFacts } from '../svid/check-svid.ts';
-import type { PresentedCertificate, Refusal } from './handshake-failure.ts';
+import type { PeerSide, PresentedCertificate, Refusal } from './handshake-failure.ts';
 import {
   foreignChain,
   foreignTrustDomain,
@@ -42,7 +42,7 @@ const MAX_ABOVE = 10;
 /** How far a stranger's names go into a log line. */
 const MAX_NAME = 512;
 /** How long a chain that was followed here is not followed again for the same leaf. */
-const FOLLOWED_LIFETIME_MS = 60_000;
+export const FOLLOWED_LIFETIME_MS = 60_000;
 
 /**
  * `proven`: the library verified against exactly the roots of `trust`, and these are the roots of every trust
@@ -60,8 +60,8 @@ export function acceptPeer(
   if (!socket.authorized || certificate === undefined)
     return refuseUnauthorised(socket, certificate, trust, nowMs);
   const svid = checkSvid(certificate.raw, nowMs);
-  if (isSvidProblem(svid)) return refuse(notAnSvid(svid), certificate);
-  if (!trust.trusts(svid.trustDomain)) return refuse(foreignTrustDomain(svid, trust), certificate);
+  if (isSvidProblem(svid)) return refuse(notAnSvid(svid, 'client'), certificate);
+  if (!trust.trusts(svid.trustDomain)) return refuse(foreignTrustDomain(svid, trust, 'client'), certificate);
   const resumed = socket.isSessionReused();
   const remembered = trust.recall(svid.hash);
   let followedAtMs = remembered?.followedAtMs ?? 0;
@@ -70,13 +70,13 @@ export function acceptPeer(
     // cannot be followed then, and is refused.
     const above = certificatesAbove(certificate).map((issuer) => issuer.raw);
     const followed = chainEndsInBundle(certificate.raw, above, trust.bundles, nowMs);
-    if (isSvidProblem(followed)) return refuse(foreignChain(followed, svid), certificate);
+    if (isSvidProblem(followed)) return refuse(foreignChain(followed, svid, 'client'), certificate);
     followedAtMs = nowMs;
   }
   if (resumed) {
     if (remembered === undefined) return { ok: true, peer: svid, chainSerials: [svid.serial], resumed };
     if (remembered.notAfterMs <= nowMs) {
-      return refuse(outdatedCertificate('expired', remembered.notAfterMs, true), certificate);
+      return refuse(outdatedCertificate('expired', remembered.notAfterMs, true, 'client'), certificate);
     }
     return { ok: true, peer: remembered.peer, chainSerials: remembered.serials, resumed };
   }
@@ -86,7 +86,7 @@ export function acceptPeer(
 }
 
 /** What the peer sent besides its leaf, nearest first. */
-function certificatesAbove(leaf: X509Certificate): X509Certificate[] {
+export function certificatesAbove(leaf: X509Certificate): X509Certificate[] {
   const above: X509Certificate[] = [];
   let next = leaf.issuerCertificate;
   for (; next !== undefined && above.length < MAX_ABOVE; next = next.issuerCertificate) above.push(next);
@@ -128,29 +128,33 @@ function refuseUnauthorised(
   }
   // Typed as an Error, and a code in fact.
   const verdict = String(socket.authorizationError);
-  const isOutdated = verdict === 'CERT_HAS_EXPIRED' || verdict === 'CERT_NOT_YET_VALID';
-  return refuse(
-    isOutdated ? outdated(certificate, verdict, nowMs) : untrustedCertificate(verdict, certificate, trust),
-    certificate,
-    verdict,
-  );
+  return refuse(unverified(certificate, verdict, trust, nowMs, 'client'), certificate, verdict);
 }
 
-/** Whose time it was: the leaf's, or that of something above it. */
-function outdated(leaf: X509Certificate, verdict: string, nowMs: number): Refusal {
+/** Why the library's `verdict` on a chain is not "good", in our words. */
+export function unverified(
+  leaf: X509Certificate,
+  verdict: string,
+  trust: TrustView,
+  nowMs: number,
+  side: PeerSide,
+): Refusal {
+  if (verdict !== 'CERT_HAS_EXPIRED' && verdict !== 'CERT_NOT_YET_VALID')
+    return untrustedCertificate(verdict, leaf, trust, side);
+  // Whose time it was: the leaf's, or that of something above it.
   const endMs = leaf.validToDate.getTime();
   const beginMs = leaf.validFromDate.getTime();
-  if (endMs <= nowMs) return outdatedCertificate('expired', endMs, false);
-  if (beginMs > nowMs) return outdatedCertificate('not_yet_valid', beginMs, false);
-  return outdatedIssuer(verdict);
+  if (endMs <= nowMs) return outdatedCertificate('expired', endMs, false, side);
+  if (beginMs > nowMs) return outdatedCertificate('not_yet_valid', beginMs, false, side);
+  return outdatedIssuer(verdict, side);
 }
 
 function refuse(refusal: Refusal, certificate: X509Certificate, libraryError = ''): RefusedPeer {
-  return { ok: false, refusal, presented: describe(certificate), libraryError };
+  return { ok: false, refusal, presented: describeCertificate(certificate), libraryError };
 }
 
 /** For the log line; a certificate that nobody vouched for is read with the same care. */
-function describe(certificate: X509Certificate): PresentedCertificate {
+export function describeCertificate(certificate: X509Certificate): PresentedCertificate {
   const svid = checkSvid(certificate.raw, 0);
   return {
     spiffeId: svid.spiffeId,

@@ -98,10 +98,10 @@ export class HandshakeAttempt {
 }
 
 /**
- * Node copies the server's ALPN list for each connection into its pool of buffers, and those few bytes would hold
+ * Node copies the ALPN list for each connection into its pool of buffers, and those few bytes would hold
  * 64 KiB of it for the connection's life. Nothing reads them after the handshake.
  */
-function dropAlpnCopy(socket: tls.TLSSocket): void {
+export function dropAlpnCopy(socket: tls.TLSSocket): void {
   const options: unknown = Reflect.get(socket, '_tlsOptions');
   if (typeof options === 'object' && options !== null) Reflect.set(options, 'ALPNProtocols', undefined);
 }

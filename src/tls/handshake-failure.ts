@@ -24,6 +24,9 @@ export interface Refusal {
   readonly hint: string;
 }
 
+/** Whose certificate and whose fault it is: a client's at our door, or the server's that we asked. */
+export type PeerSide = 'client' | 'server';
+
 export interface HandshakeFailure extends Refusal {
   readonly ok: false;
   readonly direction: 'inbound' | 'outbound';
@@ -37,4 +40,13 @@ export interface HandshakeFailure extends Refusal {
   readonly trustBundleSubjects: readonly string[];
   /** What the TLS library said, '' if it said nothing. */
   readonly libraryError: string;
+}
+
+/** The same of a server: what it had to prove, and what it is to be called in an access log. */
+export interface ServerFailure extends HandshakeFailure {
+  readonly direction: 'outbound';
+  /** SANs of which the server had to have one; empty: any member of the mesh, or what the SNI names. */
+  readonly wanted: readonly string[];
+  /** UPSTREAM_TRANSPORT_FAILURE_REASON in Envoy's shape. */
+  readonly transportReason: string;
 }

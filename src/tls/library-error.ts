@@ -112,9 +112,8 @@ const ALERT = /^ERR_SSL_.*_ALERT_([A-Z_]+)$/;
 export function explainLibraryError(code: string): Refusal {
   const known = Object.hasOwn(BY_CODE, code) ? BY_CODE[code] : undefined;
   if (known !== undefined) return known;
-  const word = ALERT.exec(code)?.[1]?.toLowerCase();
-  if (word !== undefined) {
-    const alert = (Object.hasOwn(ALERT_ALIASES, word) ? ALERT_ALIASES[word] : undefined) ?? word;
+  const alert = alertOf(code);
+  if (alert !== '') {
     const hint = Object.hasOwn(ALERT_HINTS, alert) ? ALERT_HINTS[alert] : undefined;
     return failed(
       `client_alert_${alert}`,
@@ -124,6 +123,12 @@ export function explainLibraryError(code: string): Refusal {
   return code.startsWith('ERR_SSL_')
     ? MALFORMED
     : failed('failed', 'the TLS library gave up: its error names the cause');
+}
+
+/** The RFC's name of the alert that an error code stands for; '' for any other error. */
+export function alertOf(code: string): string {
+  const word = ALERT.exec(code)?.[1]?.toLowerCase() ?? '';
+  return (Object.hasOwn(ALERT_ALIASES, word) ? ALERT_ALIASES[word] : undefined) ?? word;
 }
 
 /** The `code` of an error, '' if it has none. */

@@ -1,9 +1,10 @@
 /**
- * The words of every refusal of a client certificate: a stable reason and one sentence that says what to do.
+ * The words of every refusal of a peer's certificate, a client's or a server's: a stable reason and one sentence
+ * that says what to do. Codes are those of the inbound side; `accept-server.ts` maps them.
  */
 import type { X509Certificate } from 'node:crypto';
 import type { SvidFacts, SvidProblem, SvidReason } from '../svid/check-svid.ts';
-import type { Refusal } from './handshake-failure.ts';
+import type { PeerSide, Refusal } from './handshake-failure.ts';
 import { oneLineName, type TrustView } from './trust-view.ts';
 
 const MAX_SUBJECTS_IN_HINT = 4;
@@ -16,6 +17,12 @@ export const NO_CERTIFICATE: Refusal = {
   hint: 'the client presented no certificate: this port needs mutual TLS, so give the client an SVID of this mesh',
 };
 
+export const NO_SERVER_CERTIFICATE: Refusal = {
+  code: 'tls_no_certificate',
+  reason: 'no_certificate',
+  hint: 'the server presented no certificate: it has no identity to prove, so give it an SVID of this mesh',
+};
+
 const SAME_ROOT = 'give both sides the same root';
 
 const untrusted = (reason: string, hint: string): Refusal => ({
@@ -25,24 +32,29 @@ const untrusted = (reason: string, hint: string): Refusal => ({
 });
 
 /** The library does not trust the chain; `verdict` is OpenSSL's name of the first reason it kept. */
-export function untrustedCertificate(verdict: string, leaf: X509Certificate, trust: TrustView): Refusal {
+export function untrustedCertificate(
+  verdict: string,
+  leaf: X509Certificate,
+  trust: TrustView,
+  side: PeerSide,
+): Refusal {
   const issuer = quoted(oneLineName(leaf.issuer));
   switch (verdict) {
     case 'DEPTH_ZERO_SELF_SIGNED_CERT':
       return untrusted(
         'self_signed',
-        `the client certificate is signed by itself, not by a root of our bundle (${subjects(trust)}): let the mesh CA issue it`,
+        `the ${side} certificate is signed by itself, not by a root of our bundle (${subjects(trust)}): let the mesh CA issue it`,
       );
     case 'INVALID_PURPOSE':
       return {
         code: 'tls_not_an_svid',
         reason: 'wrong_purpose',
-        hint: 'the keyUsage or extendedKeyUsage of the client certificate, or of one above it, does not allow a TLS client: issue it with digitalSignature, serverAuth and clientAuth',
+        hint: `the keyUsage or extendedKeyUsage of the ${side} certificate, or of one above it, does not allow a TLS ${side}: issue it with digitalSignature, serverAuth and clientAuth`,
       };
     case 'CERT_SIGNATURE_FAILURE':
       return untrusted(
         'bad_chain_signature',
-        `a signature in the client's chain is wrong: a CA was made again under the same name, or the file is damaged; ${SAME_ROOT}`,
+        `a signature in the ${side}'s chain is wrong: a CA was made again under the same name, or the file is damaged; ${SAME_ROOT}`,
       );
     case 'INVALID_CA':
     case 'PATH_LENGTH_EXCEEDED':
@@ -51,22 +63,22 @@ export function untrustedCertificate(verdict: string, leaf: X509Certificate, tru
     case 'EXCLUDED_VIOLATION':
       return untrusted(
         'invalid_chain',
-        `a certificate above the client's may not sign it (${verdict}): look at basicConstraints and name constraints of the issuer ${issuer}`,
+        `a certificate above the ${side}'s may not sign it (${verdict}): look at basicConstraints and name constraints of the issuer ${issuer}`,
       );
     case 'SELF_SIGNED_CERT_IN_CHAIN':
     case 'UNABLE_TO_GET_ISSUER_CERT':
     case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
     case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
-      return untrusted('unknown_issuer', unknownIssuerHint(leaf, trust));
+      return untrusted('unknown_issuer', unknownIssuerHint(leaf, trust, side));
     default:
       return untrusted(
         'untrusted',
-        `the client certificate, issued by ${issuer}, cannot be verified (${verdict}) against our bundle (${subjects(trust)})`,
+        `the ${side} certificate, issued by ${issuer}, cannot be verified (${verdict}) against our bundle (${subjects(trust)})`,
       );
   }
 }
 
-function unknownIssuerHint(leaf: X509Certificate, trust: TrustView): string {
+function unknownIssuerHint(leaf: X509Certificate, trust: TrustView, side: PeerSide): string {
   let top = leaf;
   for (let next = leaf.issuerCertificate, depth = 0; next !== undefined && depth < 16; depth++) {
     top = next;
@@ -74,9 +86,9 @@ function unknownIssuerHint(leaf: X509Certificate, trust: TrustView): string {
   }
   const issuer = oneLineName(top.issuer);
   if (trust.subjects.includes(issuer)) {
-    return `the client certificate chains to ${quoted(issuer)}, a name that our bundle has with another key: the root was made again, so ${SAME_ROOT}`;
+    return `the ${side} certificate chains to ${quoted(issuer)}, a name that our bundle has with another key: the root was made again, so ${SAME_ROOT}`;
   }
-  return `the client certificate chains to ${quoted(issuer)}, not to our bundle (${subjects(trust)}): ${SAME_ROOT}, or let the client send its intermediate certificates`;
+  return `the ${side} certificate chains to ${quoted(issuer)}, not to our bundle (${subjects(trust)}): ${SAME_ROOT}, or let the ${side} send its intermediate certificates`;
 }
 
 /** The leaf itself, or with `above` a certificate over it, is outside its validity. */
@@ -84,8 +96,9 @@ export function outdatedCertificate(
   which: 'expired' | 'not_yet_valid',
   atMs: number,
   above: boolean,
+  side: PeerSide,
 ): Refusal {
-  const what = above ? "a certificate in the client's chain" : 'the client certificate';
+  const what = above ? `a certificate in the ${side}'s chain` : `the ${side} certificate`;
   const at = new Date(atMs).toISOString();
   const hint =
     which === 'expired'
@@ -95,11 +108,11 @@ export function outdatedCertificate(
 }
 
 /** The library verified against several bundles and said "outdated" of something above the leaf. */
-export function outdatedIssuer(verdict: string): Refusal {
+export function outdatedIssuer(verdict: string, side: PeerSide): Refusal {
   return {
     code: 'tls_expired_certificate',
     reason: verdict === 'CERT_NOT_YET_VALID' ? 'issuer_not_yet_valid' : 'issuer_expired',
-    hint: "a certificate above the client's, or the root itself, is outside its validity: renew the CA and look at the clocks",
+    hint: `a certificate above the ${side}'s, or the root itself, is outside its validity: renew the CA and look at the clocks`,
   };
 }
 
@@ -114,38 +127,38 @@ const SVID_FIXES: Readonly<Partial<Record<SvidReason, string>>> = {
 };
 
 /** The leaf verified and is still no X.509-SVID, or one outside its validity. */
-export function notAnSvid(problem: SvidProblem): Refusal {
+export function notAnSvid(problem: SvidProblem, side: PeerSide): Refusal {
   const { code, reason, wanted, got } = problem;
   if (code === 'tls_expired_certificate') {
     const verb = reason === 'expired' ? 'has expired' : 'is not valid yet';
     return {
       code,
       reason,
-      hint: `the client certificate ${verb} (wanted ${wanted}, got ${got}): renew it, and look at the clocks of both hosts`,
+      hint: `the ${side} certificate ${verb} (wanted ${wanted}, got ${got}): renew it, and look at the clocks of both hosts`,
     };
   }
   const fix = SVID_FIXES[reason] ?? 'let an SVID-issuing CA make it';
   return {
     code,
     reason,
-    hint: `the client certificate is not an X.509-SVID (wanted ${wanted}, got ${got}): ${fix}`,
+    hint: `the ${side} certificate is not an X.509-SVID (wanted ${wanted}, got ${got}): ${fix}`,
   };
 }
 
-export function foreignTrustDomain(svid: SvidFacts, trust: TrustView): Refusal {
+export function foreignTrustDomain(svid: SvidFacts, trust: TrustView, side: PeerSide): Refusal {
   const ours = trust.bundles.trustDomains.join(', ');
   return {
     code: 'tls_foreign_trust_domain',
     reason: 'foreign_trust_domain',
-    hint: `the client is ${quoted(svid.spiffeId)} and we take identities of ${ours}: add its trust domain to meshConfig.trustDomainAliases or caCertificates, or connect within one mesh`,
+    hint: `the ${side} is ${quoted(svid.spiffeId)} and we take identities of ${ours}: add its trust domain to meshConfig.trustDomainAliases or caCertificates, or connect within one mesh`,
   };
 }
 
 /** The chain verified against some root, but not against one of the leaf's own trust domain. */
-export function foreignChain(fault: SvidProblem, svid: SvidFacts): Refusal {
+export function foreignChain(fault: SvidProblem, svid: SvidFacts, side: PeerSide): Refusal {
   return untrusted(
     fault.reason === 'no_chain' ? 'root_of_other_trust_domain' : fault.reason,
-    `the client says it is ${quoted(svid.spiffeId)} and does not chain to the bundle of "${svid.trustDomain}" (wanted ${fault.wanted}, got ${fault.got}): only its own bundle may vouch for a trust domain`,
+    `the ${side} says it is ${quoted(svid.spiffeId)} and does not chain to the bundle of "${svid.trustDomain}" (wanted ${fault.wanted}, got ${fault.got}): only its own bundle may vouch for a trust domain`,
   );
 }
 

@@ -1,16 +1,17 @@
 /**
  * Connections to one endpoint, kept between exchanges: the last one used is the first one taken, so that
- * what a burst opened can grow old and go.
+ * what a burst opened can grow old and go. It also counts what the endpoint is busy with, and how its dials went.
  */
 import type { Socket } from 'node:net';
-import { formatEndpoint } from '../core/address.ts';
+import { formatAddress, formatEndpoint } from '../core/address.ts';
 import type { DialAttempt, Dialer, DialTarget } from '../core/dialer.ts';
 import type { Limits } from '../core/limits.ts';
-import type { ExchangeOpener, PendingExchange, UpstreamSink } from '../http/exchange.ts';
+import type { ClientExchange, PendingExchange, UpstreamSink } from '../http/exchange.ts';
 import { Http1ClientConnection } from '../http/http1-client-connection.ts';
 import type { ClientConnectionOwner, ExchangeOutcome } from '../http/http1-client-connection.ts';
 import type { ClusterCounters } from '../observe/counters.ts';
-import { noteDialFailure } from './dial-failure.ts';
+import { noteDialFailure } from './dial-error.ts';
+import { EndpointHealth } from './endpoint-health.ts';
 
 export interface EndpointPoolOptions {
   readonly target: DialTarget;
@@ -21,14 +22,40 @@ export interface EndpointPoolOptions {
   readonly onBug: (thrown: unknown) => void;
 }
 
-export class EndpointPool implements ExchangeOpener, ClientConnectionOwner {
+/** Hears of an endpoint that should be asked no more; whoever knows the others decides. */
+export interface EndpointObserver {
+  onFailing(pool: EndpointPool): void;
+}
+
+export class EndpointPool implements ClientConnectionOwner {
+  /** `host:port`: names the endpoint in its cluster, and to `avoid`. */
+  readonly name: string;
+  readonly health: EndpointHealth = new EndpointHealth();
+  /** Exchanges and tunnels under way, waiting ones included: what "least request" compares. */
+  active = 0;
   readonly #options: EndpointPoolOptions;
   readonly #idle: Http1ClientConnection[] = [];
   readonly #all = new Set<Http1ClientConnection>();
+  /** Connections of an older one are not kept. */
+  #epoch = 0;
   #closed = false;
 
   constructor(options: EndpointPoolOptions) {
     this.#options = options;
+    this.name = formatAddress({ ip: options.target.host, port: options.target.port });
+  }
+
+  get target(): DialTarget {
+    return this.#options.target;
+  }
+
+  /** Whoever opens from it looks for another one. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get epoch(): number {
+    return this.#epoch;
   }
 
   /** Idle and busy connections. */
@@ -40,8 +67,10 @@ export class EndpointPool implements ExchangeOpener, ClientConnectionOwner {
     return this.#idle.length;
   }
 
-  open(sink: UpstreamSink, fresh: boolean): PendingExchange {
+  /** As `ExchangeOpener.open`. */
+  open(sink: UpstreamSink, fresh: boolean, observer: EndpointObserver): PendingExchange {
     this.#options.counters.rqTotal++;
+    this.active++;
     if (!fresh) {
       const connection = this.#idle.pop();
       if (connection !== undefined) {
@@ -51,17 +80,45 @@ export class EndpointPool implements ExchangeOpener, ClientConnectionOwner {
         return exchange;
       }
     }
-    return new PendingOpen(this, this.#options, sink);
+    return new PendingOpen(this, this.#options, sink, observer);
+  }
+
+  /** For a tunnel: the socket goes to the caller, who says `active--` at its end. */
+  dial(
+    onConnected: (socket: Socket) => void,
+    onFailed: (error: Error) => void,
+    onBytes: (view: Buffer) => void,
+    observer: EndpointObserver,
+  ): DialAttempt {
+    const { dialer, target } = this.#options;
+    return dialer.dial(
+      target,
+      (socket) => {
+        this.health.noteConnected();
+        onConnected(socket);
+      },
+      (error) => {
+        this.noteFailed(observer);
+        onFailed(error);
+      },
+      onBytes,
+    );
+  }
+
+  noteFailed(observer: EndpointObserver): void {
+    if (this.health.noteFailed()) observer.onFailing(this);
   }
 
   /** A dialled socket becomes a connection of this pool. */
-  adopt(socket: Socket): Http1ClientConnection {
+  adopt(socket: Socket, epoch: number): Http1ClientConnection {
+    this.health.noteConnected();
     const { counters, limits } = this.#options;
     const addresses = {
       upstreamHost: formatEndpoint(socket.remoteAddress, socket.remotePort),
       upstreamLocalAddress: formatEndpoint(socket.localAddress, socket.localPort),
     };
     const connection = new Http1ClientConnection(socket, socket, addresses, limits, this);
+    connection.epoch = epoch;
     this.#all.add(connection);
     counters.cxTotal++;
     counters.cxActive++;
@@ -70,7 +127,7 @@ export class EndpointPool implements ExchangeOpener, ClientConnectionOwner {
 
   onIdle(connection: Http1ClientConnection): void {
     this.#countBytes(connection);
-    if (this.#closed) {
+    if (this.#closed || connection.epoch !== this.#epoch) {
       connection.destroy();
       return;
     }
@@ -101,6 +158,7 @@ export class EndpointPool implements ExchangeOpener, ClientConnectionOwner {
   onExchangeEnd(outcome: ExchangeOutcome): void {
     const { counters } = this.#options;
     counters.rqActive--;
+    this.active--;
     if (outcome === 'answered') return;
     if (outcome === 'abandoned') counters.rqTxReset++;
     else if (outcome === 'upstream_stalled') counters.rqTimeout++;
@@ -116,9 +174,19 @@ export class EndpointPool implements ExchangeOpener, ClientConnectionOwner {
     this.#options.onBug(thrown);
   }
 
+  /** Connections made so far are not used for another exchange: our certificate or the trust is a new one. */
+  retire(): void {
+    this.#epoch++;
+    this.#dropIdle();
+  }
+
   /** Idle connections go at once, busy ones after their exchange. */
   close(): void {
     this.#closed = true;
+    this.#dropIdle();
+  }
+
+  #dropIdle(): void {
     for (const connection of this.#idle.splice(0)) connection.destroy();
   }
 
@@ -141,20 +209,30 @@ function readerOf(receiver: Receiver): (view: Buffer) => void {
 
 /** An exchange that waits for its connection. */
 class PendingOpen implements PendingExchange {
+  readonly #pool: EndpointPool;
   readonly #attempt: DialAttempt;
-  #abort: (() => void) | null = null;
+  #exchange: ClientExchange | null = null;
+  #waiting = true;
 
-  constructor(pool: EndpointPool, options: EndpointPoolOptions, sink: UpstreamSink) {
+  constructor(
+    pool: EndpointPool,
+    options: EndpointPoolOptions,
+    sink: UpstreamSink,
+    observer: EndpointObserver,
+  ) {
+    this.#pool = pool;
     const { counters, target } = options;
     const receiver: Receiver = { connection: null };
+    const { epoch } = pool;
     this.#attempt = options.dialer.dial(
       target,
       (socket) => {
-        const connection = pool.adopt(socket);
+        this.#waiting = false;
+        const connection = pool.adopt(socket, epoch);
         receiver.connection = connection;
         counters.rqActive++;
         const exchange = connection.open(sink);
-        this.#abort = () => exchange.abort();
+        this.#exchange = exchange;
         // This runs in the dialler's turn, where nobody else would catch.
         try {
           sink.onReady(exchange);
@@ -163,15 +241,31 @@ class PendingOpen implements PendingExchange {
         }
       },
       (error) => {
-        const { code, detail } = noteDialFailure(error, counters);
-        sink.onFailed({ code, detail, reused: false, sent: false, answered: false });
+        this.#waiting = false;
+        pool.active--;
+        pool.noteFailed(observer);
+        const { code, detail, transportReason, upstreamHost } = noteDialFailure(error, counters);
+        sink.onFailed({
+          code,
+          detail,
+          reused: false,
+          sent: false,
+          answered: false,
+          upstreamHost: upstreamHost === '' ? pool.name : upstreamHost,
+          endpoint: pool.name,
+          transportReason,
+        });
       },
       readerOf(receiver),
     );
   }
 
   abort(): void {
-    if (this.#abort !== null) this.#abort();
-    else this.#attempt.abort();
+    if (this.#exchange !== null) this.#exchange.abort();
+    else if (this.#waiting) {
+      this.#waiting = false;
+      this.#pool.active--;
+      this.#attempt.abort();
+    }
   }
 }

@@ -4,7 +4,7 @@
  * The verdict comes before the dial, so that a refused peer never reaches the app. Counted and logged once.
  */
 import { formatAddress, formatEndpoint } from '../core/address.ts';
-import type { DialAttempt, Dialer, DialTarget } from '../core/dialer.ts';
+import type { DialAttempt } from '../core/dialer.ts';
 import { ERROR_CODES } from '../core/errors.ts';
 import type { ErrorCodeName } from '../core/errors.ts';
 import { destroySocket } from '../core/end-socket.ts';
@@ -13,25 +13,26 @@ import type { FilterChain } from '../http/filter-chain.ts';
 import type { ConnectionFacts, Verdict } from '../http/filter.ts';
 import type { EntrySink } from '../http/http-connection.ts';
 import { AccessLogEntry } from '../observe/access-log-entry.ts';
-import type { ClusterCounters, TunnelCounters } from '../observe/counters.ts';
+import type { TunnelCounters } from '../observe/counters.ts';
 import type { Log } from '../observe/log.ts';
 import type { TcpCounter } from '../observe/traffic-counters.ts';
-import { noteDialFailure } from './dial-failure.ts';
+import type { ClusterUpstream } from './cluster-upstream.ts';
+import { noteDialFailure } from './dial-error.ts';
+import type { EndpointPool } from './endpoint-pool.ts';
 import { Tunnel } from './tunnel.ts';
 import type { TunnelEnd, TunnelResult } from './tunnel.ts';
 
 export interface TcpConnectionOptions {
   readonly end: TunnelEnd;
   readonly facts: ConnectionFacts;
-  readonly target: DialTarget;
-  readonly dialer: Dialer;
+  /** Whose endpoint is dialled once, without another try, as Istio's TCP proxy does. */
+  readonly upstream: ClusterUpstream;
   readonly filters: FilterChain;
   readonly idleTimeoutMs: number;
   readonly tlsCipher: string;
   readonly ownSpiffeId: string;
   readonly accessLog: () => EntrySink | null;
   readonly tunnels: TunnelCounters;
-  readonly cluster: ClusterCounters;
   readonly traffic: TcpCounter;
   readonly log: Log;
   readonly onBug: (thrown: unknown) => void;
@@ -40,6 +41,7 @@ export interface TcpConnectionOptions {
 export class TcpConnection {
   readonly #options: TcpConnectionOptions;
   readonly #entry = new AccessLogEntry();
+  #endpoint: EndpointPool | null = null;
   #attempt: DialAttempt | null = null;
   #tunnel: Tunnel | null = null;
   #connected = false;
@@ -48,7 +50,7 @@ export class TcpConnection {
   constructor(options: TcpConnectionOptions) {
     this.#options = options;
     this.#entry.startTimeMs = Date.now();
-    this.#entry.upstreamCluster = options.target.cluster;
+    this.#entry.upstreamCluster = options.upstream.name;
     options.tunnels.cxTotal++;
     options.tunnels.cxActive++;
     options.traffic.connectionsOpened++;
@@ -78,7 +80,7 @@ export class TcpConnection {
 
   #onVerdict(verdict: Verdict): void {
     if (this.#done) return;
-    const { dialer, log, target } = this.#options;
+    const { log, upstream } = this.#options;
     if (verdict.kind === 'deny') {
       this.#entry.connectionTerminationDetails = verdict.details;
       log.info(
@@ -89,8 +91,15 @@ export class TcpConnection {
       this.#end(verdict.code);
       return;
     }
-    this.#attempt = dialer.dial(
-      target,
+    const endpoint = upstream.pickEndpoint();
+    if (endpoint === null) {
+      this.#logFailed('no_healthy_upstream', 'the service has no endpoint');
+      this.#end('no_healthy_upstream');
+      return;
+    }
+    this.#endpoint = endpoint;
+    endpoint.active++;
+    this.#attempt = endpoint.dial(
       (socket) => {
         this.#attempt = null;
         this.#connected = true;
@@ -98,21 +107,32 @@ export class TcpConnection {
         this.#entry.upstreamLocalAddress = formatEndpoint(socket.localAddress, socket.localPort);
         this.#carry({ socket, raw: socket });
       },
-      (error) => this.#onDialFailed(error),
+      (error) => this.#onDialFailed(error, endpoint),
       (view) => this.#tunnel?.receiveFromUpstream(view),
+      upstream,
     );
   }
 
-  #onDialFailed(error: Error): void {
-    const { cluster, log } = this.#options;
-    const { code, detail } = noteDialFailure(error, cluster);
-    this.#entry.upstreamTransportFailureReason = detail;
-    log.info(code, { ...this.#who(), detail }, `Connection failed: ${ERROR_CODES[code].meaning}`);
-    this.#end(code);
+  #onDialFailed(error: Error, endpoint: EndpointPool): void {
+    const failure = noteDialFailure(error, this.#options.upstream.counters);
+    this.#attempt = null;
+    this.#entry.upstreamHost = failure.upstreamHost === '' ? endpoint.name : failure.upstreamHost;
+    this.#entry.upstreamTransportFailureReason = failure.transportReason;
+    this.#logFailed(failure.code, failure.detail);
+    this.#end(failure.code);
+  }
+
+  #logFailed(code: ErrorCodeName, detail: string): void {
+    this.#options.log.info(
+      code,
+      { ...this.#who(), detail },
+      `Connection failed: ${ERROR_CODES[code].meaning}`,
+    );
   }
 
   #carry(upstream: TunnelEnd): void {
-    const { cluster, end, idleTimeoutMs, tunnels } = this.#options;
+    const { end, idleTimeoutMs, tunnels, upstream: to } = this.#options;
+    const cluster = to.counters;
     end.socket.off('close', this.#onEarlyClose);
     cluster.cxTotal++;
     cluster.cxActive++;
@@ -145,6 +165,7 @@ export class TcpConnection {
   #finish(result: TunnelResult): void {
     if (this.#done) return;
     this.#done = true;
+    if (this.#endpoint !== null) this.#endpoint.active--;
     const { accessLog, facts, traffic, tunnels } = this.#options;
     tunnels.cxActive--;
     tunnels.cxRxBytes += result.bytesReceived;
@@ -166,12 +187,13 @@ export class TcpConnection {
   }
 
   #who(): Record<string, unknown> {
-    const { facts, target } = this.#options;
+    const { facts, upstream } = this.#options;
     return {
       connection: facts.id,
       remote: formatAddress(facts.remote),
       destination: formatAddress(facts.destination),
-      upstream: `${target.host}:${target.port}`,
+      cluster: upstream.name,
+      upstream: this.#endpoint?.name ?? '',
       mtls: facts.peer !== null,
       ...(facts.peer === null ? {} : { peer: facts.peer.spiffeId }),
     };

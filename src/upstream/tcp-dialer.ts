@@ -1,8 +1,9 @@
-/** Dials plain TCP with a deadline. The one place where the data path opens a connection. */
+/** Dials plain TCP with a deadline. */
 import { connect } from 'node:net';
 import type { OnReadOpts, Socket } from 'node:net';
 import type { DialAttempt, Dialer, DialTarget } from '../core/dialer.ts';
-import { MeshError } from '../core/errors.ts';
+import { formatAddress } from '../core/address.ts';
+import { connectReason, DialError } from './dial-error.ts';
 
 /** Read into by every connection with `onBytes`: the bytes are used or copied before the next read. */
 const SHARED_READ_BUFFER: Buffer = Buffer.allocUnsafeSlow(65_536);
@@ -34,6 +35,7 @@ export class TcpDialer implements Dialer {
   ): DialAttempt {
     const timeoutMs = this.#connectTimeoutMs();
     const options = { host: target.host, port: target.port, noDelay: true, allowHalfOpen: true };
+    const upstreamHost = formatAddress({ ip: target.host, port: target.port });
     const socket = connect(onBytes === undefined ? options : { ...options, onread: readInto(onBytes) });
     const finish = (): void => {
       clearTimeout(timer);
@@ -45,10 +47,10 @@ export class TcpDialer implements Dialer {
       finish();
       discard(socket);
       onFailed(
-        new MeshError(
-          'upstream_connect_timeout',
-          `${target.host}:${target.port} did not accept in ${timeoutMs} ms`,
-        ),
+        new DialError('upstream_connect_timeout', `${upstreamHost} did not accept in ${timeoutMs} ms`, {
+          upstreamHost,
+          transportReason: '',
+        }),
       );
     }, timeoutMs);
     const connected = (): void => {
@@ -58,7 +60,13 @@ export class TcpDialer implements Dialer {
     const failed = (error: Error): void => {
       finish();
       discard(socket);
-      onFailed(new MeshError('upstream_connect_failed', error.message, { cause: error }));
+      onFailed(
+        new DialError('upstream_connect_failed', error.message, {
+          upstreamHost,
+          transportReason: connectReason(error),
+          cause: error,
+        }),
+      );
     };
     const closed = (): void => failed(new Error('the socket was closed before it was connected'));
     socket.once('connect', connected);

@@ -15,11 +15,13 @@ import { XfccFilter } from '../../src/filters/xfcc.ts';
 import { FilterChain } from '../../src/http/filter-chain.ts';
 import type { ConnectionFacts, Filter } from '../../src/http/filter.ts';
 import { HttpConnection } from '../../src/http/http-connection.ts';
+import type { HttpRoute } from '../../src/http/http-route.ts';
 import type { AccessLogEntry } from '../../src/observe/access-log-entry.ts';
 import { ClusterCounters, HttpCounters } from '../../src/observe/counters.ts';
 import { RequestCounter } from '../../src/observe/traffic-counters.ts';
 import type { NormalizationMode } from '../../src/path/normalize-path.ts';
 import { EndpointPool } from '../../src/upstream/endpoint-pool.ts';
+import type { EndpointObserver } from '../../src/upstream/endpoint-pool.ts';
 import { TcpDialer } from '../../src/upstream/tcp-dialer.ts';
 import { connectRaw } from '../support/raw-client.ts';
 import type { RawClient } from '../support/raw-client.ts';
@@ -35,6 +37,8 @@ export interface ProxyOptions {
   readonly builtIn?: boolean;
   readonly mode?: NormalizationMode;
   readonly peer?: PeerIdentity | null;
+  /** What differs from an inbound route. */
+  readonly route?: Partial<HttpRoute>;
   /** null: the bugs are kept for the test to look at; else any bug fails `close`. */
   readonly bugs?: 'expected';
 }
@@ -43,6 +47,8 @@ export interface LogLine {
   readonly code: string;
   readonly fields: object;
 }
+
+const NOBODY: EndpointObserver = { onFailing: () => {} };
 
 export const OWN_ID = 'spiffe://cluster.local/ns/foo/sa/httpbin';
 
@@ -163,12 +169,18 @@ export class Proxy implements AsyncDisposable {
       tlsVersion: peer === null ? '' : 'TLSv1.3',
       peer,
     };
-    const route = {
+    const { pool } = this;
+    const route: HttpRoute = {
       filters: this.#filters,
-      opener: this.pool,
+      opener: { open: (sink, fresh) => pool.open(sink, fresh, NOBODY) },
       defaultAuthority: `127.0.0.1:${this.#options.upstreamPort}`,
       cluster: 'inbound|8080||',
       routeName: 'default',
+      refuse: null,
+      connectRetries: 0,
+      sendsAttemptCount: false,
+      serverName: 'istio-envoy',
+      ...this.#options.route,
       onRetry: () => {
         this.retries++;
       },
@@ -199,7 +211,7 @@ export class Proxy implements AsyncDisposable {
         },
       }),
       counters: this.http,
-      requests: this.#requests,
+      requests: () => this.#requests,
       log: { trace: note, debug: note, info: note, warn: note, error: note, fatal: note } as never,
       onRequest: () => {
         this.#changed();
