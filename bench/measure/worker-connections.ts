@@ -5,17 +5,20 @@
 interface ConfigDump {
   readonly connections: {
     readonly count: number;
-    readonly first: readonly { readonly worker: number }[];
+    readonly first: readonly { readonly worker?: number }[];
   };
 }
 
-/** Most first. Throws if the dump does not show all connections. */
+/** Most first. Throws if the dump does not show all connections, each with its worker. */
 export function countByWorker({ connections }: ConfigDump): number[] {
   const { count, first } = connections;
   if (first.length !== count)
     throw new Error(`The admin port shows ${first.length} of ${count} connections: open fewer`);
   const counts = new Map<number, number>();
-  for (const { worker } of first) counts.set(worker, (counts.get(worker) ?? 0) + 1);
+  for (const { worker } of first) {
+    if (worker === undefined) throw new Error('The admin port does not say whose connections it shows');
+    counts.set(worker, (counts.get(worker) ?? 0) + 1);
+  }
   return [...counts.values()].toSorted((a, b) => b - a);
 }
 

@@ -12,4 +12,8 @@ describe('bench connections by worker', () => {
   it('refuses to count what is cut', () => {
     assert.throws(() => countByWorker({ connections: { count: 2, first: [{ worker: 1 }] } }), /1 of 2/);
   });
+
+  it('does not take connections of nobody for those of one worker', () => {
+    assert.throws(() => countByWorker({ connections: { count: 1, first: [{}] } }), /does not say whose/);
+  });
 });
