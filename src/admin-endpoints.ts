@@ -3,8 +3,8 @@
  * has one. No answer holds a private key.
  */
 import type { PosternConfig } from './config/postern-config.ts';
+import type { SummedReport } from './data-reports.ts';
 import type { Snapshot } from './mesh/plan.ts';
-import type { DataReport } from './messages.ts';
 import { jsonAnswer, textAnswer } from './observe/admin-server.ts';
 import type { EndpointTable } from './observe/admin-server.ts';
 import type { ControlCounters } from './observe/control-counters.ts';
@@ -21,7 +21,7 @@ export interface AdminSources {
   readonly config: PosternConfig;
   readonly snapshot: Snapshot | null;
   readonly certificate: OwnCertificate;
-  report(): Promise<DataReport>;
+  report(): Promise<SummedReport>;
   applyLogQuery(query: URLSearchParams): { readonly ok: boolean; readonly text: string };
 }
 
@@ -93,6 +93,8 @@ async function statsInput(sources: AdminSources): Promise<StatsInput> {
 
 async function configDump(sources: AdminSources): Promise<unknown> {
   const { connectionCount, connections } = await sources.report();
+  const { identity } = sources.config;
+  const name = identity.kind === 'sds' ? identity.certificateName : 'default';
   return redact(
     {
       bootstrap: sources.config,
@@ -102,7 +104,7 @@ async function configDump(sources: AdminSources): Promise<unknown> {
         dynamic_active_secrets:
           sources.certificate.facts().notAfterMs === 0
             ? []
-            : [{ name: 'default', secret: { tls_certificate: { private_key: { inline_bytes: REDACTED } } } }],
+            : [{ name, secret: { tls_certificate: { private_key: { inline_bytes: REDACTED } } } }],
       },
       connections: { count: connectionCount, first: connections },
     },

@@ -1,150 +1,185 @@
 /**
- * The other half in one place: reads the configuration, watches it and the identity files, keeps readiness,
- * serves admin, readiness and metrics, and sends the data half what it has to know.
+ * The other half in one place: reads the configuration, watches it and the identity, keeps readiness, serves
+ * admin, readiness and metrics, and tells the data halves what they have to know.
  *
- *   postern.yaml ─ documents ─▶ snapshot ─┐                 ┌─ listening, reports
- *                  identity files ─▶ secret ┴─▶ data half ──┘        │
- *                                                  readiness ◀───────┴─▶ admin, metrics
+ *   postern.yaml ─ documents ─▶ snapshot, TLS files ─┐                    ┌─ listening, reports
+ *                  files or SDS ──────────▶ secret ──┴─▶ data halves 1…N ─┘        │
+ *                                                         readiness ◀──────────────┴─▶ admin, metrics
  *
  * Bad configuration never replaces good: a reload with any error changes nothing and is told.
  */
-import { formatAddress } from './core/address.ts';
-import { messageOf, whyOf } from './core/errors.ts';
-import { listenFix } from './core/listen-fix.ts';
-import type { SecretMaterial, SecretSource } from './core/secret.ts';
-import { createAdminEndpoints, createMetricsEndpoints, createReadinessEndpoints } from './admin-endpoints.ts';
 import type { AdminSources } from './admin-endpoints.ts';
 import type { PosternConfig } from './config/postern-config.ts';
 import { watchConfig } from './config/watch-config.ts';
 import type { ConfigWatcher } from './config/watch-config.ts';
+import type { DataHalves, TlsFileTexts } from './control-data-halves.ts';
+import { ControlIdentity } from './control-identity.ts';
+import { openDataHalves } from './control-open-data-halves.ts';
+import { ControlServers } from './control-servers.ts';
+import type { ServerPorts } from './control-servers.ts';
+import { ControlTlsFiles } from './control-tls-files.ts';
+import { messageOf, whyOf } from './core/errors.ts';
+import type { SecretMaterial } from './core/secret.ts';
+import type { SummedReport } from './data-reports.ts';
 import type { Filter } from './http/filter.ts';
-import { createFileSecrets } from './identity/file-secrets.ts';
 import { loadMesh, formatFinding } from './load-mesh.ts';
 import type { Finding, LoadedMesh } from './load-mesh.ts';
 import type { Snapshot } from './mesh/plan.ts';
-import type { DataReport, FromData, ToData } from './messages.ts';
-import { openAdminServer } from './observe/admin-server.ts';
-import type { AdminServer, EndpointTable } from './observe/admin-server.ts';
+import type { BoundPorts } from './messages.ts';
 import { ControlCounters } from './observe/control-counters.ts';
+import { Counters } from './observe/counters.ts';
 import type { Log } from './observe/log.ts';
 import type { Loggers } from './observe/loggers.ts';
 import { Readiness } from './observe/readiness.ts';
-import { OwnCertificate } from './own-certificate.ts';
-import { Sidecar } from './sidecar.ts';
+import { isStandardOutput } from './observe/write-target.ts';
+import type { OwnCertificate } from './own-certificate.ts';
+import { StartError } from './start-error.ts';
 
 export interface ControlOptions {
   readonly config: PosternConfig;
   readonly loggers: Loggers;
-  /** The embedding program's own filters. */
+  /** The embedding program's own filters: only with `concurrency: 1`. */
   readonly filters: readonly Filter[];
+  /** Takes the log lines of workers; absent: they go to stderr. */
+  readonly writeLog?: (line: string) => void;
+  /** Standard output is the caller's until `releaseStdout`: an access log that goes there begins with it. */
+  readonly holdsStdout?: boolean;
 }
 
 /** The ready line's ports; a listener that is not configured is absent. */
-export interface OpenPorts {
+export interface OpenPorts extends ServerPorts {
   readonly intercept: number;
   readonly inbound?: number;
-  readonly admin: number;
-  readonly readiness: number;
-  readonly metrics: number;
+  /** Port as written in the Sidecar document → port in use. */
+  readonly ingress?: Readonly<Record<string, number>>;
+  readonly egress?: Readonly<Record<string, number>>;
 }
-
-/** Why a start failed; every line is for stderr as it is. */
-export class StartError extends Error {
-  readonly lines: readonly string[];
-
-  constructor(lines: readonly string[]) {
-    super(lines[0] ?? 'Cannot start');
-    this.name = 'StartError';
-    this.lines = lines;
-  }
-}
-
-/** A report that a data half does not give in this time is given up. */
-const REPORT_TIMEOUT_MS = 5_000;
-const EXPIRY_CHECK_INTERVAL_MS = 1_000;
 
 export class Control implements AdminSources {
   readonly counters: ControlCounters = new ControlCounters();
-  readonly readiness: Readiness = new Readiness();
+  readonly readiness: Readiness = new Readiness((ready) => this.#turned(ready));
   readonly loggers: Loggers;
   readonly config: PosternConfig;
   snapshot: Snapshot | null = null;
-  readonly certificate: OwnCertificate = new OwnCertificate();
+  readonly #options: ControlOptions;
   readonly #log: Log;
-  readonly #data: Sidecar;
-  readonly #servers: AdminServer[] = [];
-  readonly #waiting = new Map<number, (report: DataReport) => void>();
-  #secrets: SecretSource | null = null;
+  readonly #identity: ControlIdentity;
+  readonly #tlsFiles = new ControlTlsFiles(() => this.#rereadTlsFiles());
+  readonly #servers: ControlServers;
+  /** What this half counts of itself. */
+  readonly #own = new Counters();
+  readonly #ready = Promise.withResolvers<void>();
+  #halves: DataHalves | null = null;
+  #serverPorts: ServerPorts | null = null;
   #watcher: ConfigWatcher | null = null;
-  #expiryTimer: NodeJS.Timeout | null = null;
-  #lastReportId = 0;
-  #lastVersions = { version: 0, trustVersion: 0 };
   #reloading: Promise<unknown> = Promise.resolve();
-  #applying = Promise.withResolvers<void>();
-  #listening = Promise.withResolvers<{ readonly intercept: number; readonly inbound: number | null }>();
-  #drained = Promise.withResolvers<void>();
+  #holdsStdout: boolean;
   #closed = false;
 
   constructor(options: ControlOptions) {
-    this.config = options.config;
-    this.loggers = options.loggers;
-    this.#log = options.loggers.get('main');
-    const { app, intercept } = options.config;
-    this.#data = new Sidecar({
-      bind: intercept.bind,
-      port: intercept.port,
-      inboundPort: intercept.inboundPort,
-      direct: intercept.direct,
-      appHost: app.host,
-      reusePort: false,
-      filters: options.filters,
-      loggers: options.loggers,
-      send: (message) => this.#receive(message),
+    const { config, loggers } = options;
+    this.#options = options;
+    this.#holdsStdout = options.holdsStdout === true;
+    this.config = config;
+    this.loggers = loggers;
+    this.#log = loggers.get('main');
+    this.#identity = new ControlIdentity({
+      config,
+      counters: this.counters,
+      readiness: this.readiness,
+      log: loggers.get('identity'),
+      install: async (secret) =>
+        (await this.#halves?.installSecret(secret)) ?? { installed: false, refusals: [] },
+      onBug: this.#onBug,
     });
+    this.#servers = new ControlServers(this, loggers.get('admin'));
+    this.#ready.promise.catch(() => {});
   }
 
-  /** Starts everything; rejects with `StartError`, and then nothing is left open. */
-  async start(): Promise<OpenPorts> {
+  get certificate(): OwnCertificate {
+    return this.#identity.certificate;
+  }
+
+  /** Opens everything; it may still have to wait for its identity. Rejects with `StartError`, and then all is closed. */
+  async start(): Promise<void> {
     const started = this.#start();
     // A change that comes while starting is taken up afterwards.
     this.#reloading = Promise.allSettled([started]);
     try {
-      return await started;
+      await started;
     } catch (thrown) {
-      await this.close();
+      this.#closed = true;
+      await this.#end();
       throw thrown instanceof StartError ? thrown : new StartError([`postern: ${whyOf(thrown)}`]);
     }
   }
 
-  async #start(): Promise<OpenPorts> {
-    const paths = this.config.config.map(({ path }) => path);
-    this.#watcher = watchConfig(paths, () => this.reload());
+  /** Settles when it is ready for the first time; rejects with `StartError` if it is closed before. */
+  whenReady(): Promise<void> {
+    return this.#ready.promise;
+  }
+
+  async #start(): Promise<void> {
+    this.#watcher = watchConfig(
+      this.config.config.map(({ path }) => path),
+      () => this.reload(),
+    );
     const loaded = loadMesh(this.config, 1);
-    if (loaded.snapshot === null) throw new StartError(loaded.findings.filter(isError).map(formatFinding));
+    const { snapshot } = loaded;
+    if (snapshot === null) throw new StartError(loaded.findings.filter(isError).map(formatFinding));
     this.#tellFindings(loaded);
-    const { first, source } = await this.#openSecrets(loaded.snapshot.trustDomains);
-    this.#secrets = source;
-    await this.#apply(loaded.snapshot, first);
-    this.#noteSecret(first);
-    const admin = await this.#serve('admin', createAdminEndpoints(this));
-    const readiness = await this.#serve('readiness', createReadinessEndpoints(this));
-    const metrics = await this.#serve('metrics', createMetricsEndpoints(this));
-    this.#send({ kind: 'listen', reservedPorts: [admin, readiness, metrics], bound: null });
-    const { inbound, intercept } = await this.#listening.promise;
-    this.#expiryTimer = setInterval(() => this.#checkExpiry(), EXPIRY_CHECK_INTERVAL_MS);
+    const files = await this.#tlsFiles.read(snapshot);
+    const { counters, readiness } = this;
+    const halves = await openDataHalves({ ...this.#options, counters, readiness });
+    this.#halves = halves;
+    this.#checkOpen();
+    await this.#identity.start(snapshot.trustDomains, (secret) => this.#apply(snapshot, secret, files));
+    this.#checkOpen();
+    const servers = await this.#servers.open();
+    this.#serverPorts = servers;
+    const { inbound, intercept, ...more } = await halves.listen(Object.values(servers));
+    this.#checkOpen();
     this.counters.startedAtMs = Date.now();
+    this.#log.info('listening', { intercept, inbound, ...servers, ...withoutEmpty(more) }, 'Listening');
     this.readiness.clear('not_started');
-    this.#log.info('listening', { intercept, inbound, admin, readiness, metrics }, 'Listening');
-    return { intercept, ...(inbound === null ? {} : { inbound }), admin, readiness, metrics };
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new StartError(['postern: the sidecar was closed while starting']);
+  }
+
+  /** Ports in use now. */
+  openPorts(): OpenPorts {
+    const bound = this.#halves?.bound ?? null;
+    if (bound === null || this.#serverPorts === null) throw new Error('the listeners are not open');
+    const { inbound, intercept, ingress, egress } = bound;
+    return {
+      intercept,
+      ...(inbound === null ? {} : { inbound }),
+      ...this.#serverPorts,
+      ...withoutEmpty({ ingress, egress }),
+    };
+  }
+
+  #turned(ready: boolean): void {
+    if (ready) {
+      this.#ready.resolve();
+      this.#log.info('ready', {}, 'Ready');
+    } else if (!this.#closed) {
+      const { reasons } = this.readiness.state();
+      const why = reasons.map(({ code, message }) => `${code}: ${message}`);
+      this.#log.warn('not_ready', { why }, 'Not ready any more');
+    }
   }
 
   // --- configuration
 
   /** Reads the documents again, after a reload that is under way; any error keeps what is in force. */
   reload(): void {
-    this.#reloading = this.#reloading
-      .then(() => this.#reload())
-      .catch((thrown: unknown) => this.#refuseReload([whyOf(thrown)]));
+    this.#inTurn(
+      () => this.#reload(),
+      (thrown) => this.#refuseReload([whyOf(thrown)]),
+    );
   }
 
   async #reload(): Promise<void> {
@@ -161,43 +196,42 @@ export class Control implements AdminSources {
       return;
     }
     this.#tellFindings(loaded);
-    try {
-      if (String(next.trustDomains) === String(this.snapshot.trustDomains)) await this.#apply(next, null);
-      else await this.#changeTrustDomains(next);
-    } catch (thrown) {
-      this.#refuseReload([whyOf(thrown)]);
-      return;
-    }
+    const files = await this.#tlsFiles.read(next);
+    if (String(next.trustDomains) === String(this.snapshot.trustDomains))
+      await this.#apply(next, null, files);
+    else await this.#identity.change(next.trustDomains, (secret) => this.#apply(next, secret, files));
     this.counters.reloads++;
     this.#log.info('reloaded', { generation: next.generation }, 'The new configuration is in force');
   }
 
-  /** The identity has to fit the new trust domains, and both take effect together. */
-  async #changeTrustDomains(next: Snapshot): Promise<void> {
-    const { first, source } = await this.#openSecrets(next.trustDomains);
-    try {
-      await this.#apply(next, first);
-    } catch (thrown) {
-      source.stop();
-      throw thrown;
-    }
-    this.#secrets?.stop();
-    this.#secrets = source;
-    this.#noteSecret(first);
-  }
-
-  async #apply(snapshot: Snapshot, secret: SecretMaterial | null): Promise<void> {
-    const applied = Promise.withResolvers<void>();
-    this.#applying = applied;
-    this.#send({ kind: 'snapshot', snapshot, secret, bound: null });
-    await applied.promise;
+  async #apply(snapshot: Snapshot, secret: SecretMaterial | null, files: TlsFileTexts): Promise<void> {
+    const tlsFiles = this.#tlsFiles.differ(files) ? files : null;
+    await this.#halves?.apply({ snapshot: this.#told(snapshot), secret, tlsFiles });
+    if (this.#closed) return;
+    this.#tlsFiles.note(files);
     this.snapshot = snapshot;
     this.counters.generation = snapshot.generation;
     this.counters.loadedAtMs = Date.now();
     this.readiness.configLoaded(snapshot.generation, Date.now());
   }
 
+  /** What the data halves are told of it. */
+  #told(snapshot: Snapshot): Snapshot {
+    const isHeld = this.#holdsStdout && isStandardOutput(snapshot.accessLog?.path ?? '');
+    return isHeld ? { ...snapshot, accessLog: null } : snapshot;
+  }
+
+  /** Settles when the access log may write to standard output, which it does no sooner than with its next batch. */
+  async releaseStdout(): Promise<void> {
+    const { snapshot } = this;
+    if (snapshot === null || !this.#holdsStdout) return;
+    this.#holdsStdout = false;
+    if (!isStandardOutput(snapshot.accessLog?.path ?? '')) return;
+    await this.#halves?.apply({ snapshot, secret: null, tlsFiles: null });
+  }
+
   #refuseReload(errors: readonly string[]): void {
+    if (this.#closed) return;
     this.counters.reloadsRefused++;
     this.readiness.configRefused(errors[0] ?? 'unknown');
     this.#log.error(
@@ -217,176 +251,83 @@ export class Control implements AdminSources {
     }
   }
 
-  // --- identity
-
-  /** Starts a source for these trust domains; what it gives after the first secret goes straight on. */
-  async #openSecrets(
-    trustDomains: readonly string[],
-  ): Promise<{ first: SecretMaterial; source: SecretSource }> {
-    const { identity } = this.config;
-    if (identity.kind !== 'files') throw new Error('identity.sds is not wired yet');
-    const source = createFileSecrets({ ...identity, trustDomains });
-    // A source counts from 1; versions of this process only grow.
-    const before = this.#lastVersions;
-    const first = Promise.withResolvers<SecretMaterial>();
-    await source.start(
-      (given) => {
-        const version = before.version + given.version;
-        const secret = { ...given, version, trustVersion: before.trustVersion + given.trustVersion };
-        this.#lastVersions = { version: secret.version, trustVersion: secret.trustVersion };
-        if (this.#secrets === source) this.#onSecret(secret);
-        else first.resolve(secret);
-      },
-      (message) => this.#refuseSecret(message),
-    );
-    return { first: await first.promise, source };
-  }
-
-  #onSecret(secret: SecretMaterial): void {
-    this.#send({ kind: 'secret', secret });
-    this.#noteSecret(secret);
-  }
-
-  #refuseSecret(why: string): void {
-    this.counters.secretsRefused++;
-    this.loggers
-      .get('identity')
-      .error(
-        'identity_invalid',
-        { why },
-        'The new certificate, key or bundle cannot be used; the last good ones stay',
-      );
-  }
-
-  #noteSecret(secret: SecretMaterial): void {
-    this.counters.rotations++;
-    this.certificate.set(secret);
-    this.#checkExpiry();
-    const { trustVersion, version } = secret;
-    const log = this.loggers.get('identity');
-    log.info('secret', { version, trustVersion, ...this.certificate.shown() }, 'A certificate is in force');
-    const oddity = this.certificate.oddityFor(this.config.workload);
-    if (oddity !== '') log.warn('identity_of_another_workload', {}, oddity);
-  }
-
-  #checkExpiry(): void {
-    const { notAfterMs } = this.certificate.facts();
-    this.counters.certificateNotAfterMs = notAfterMs;
-    this.counters.rootNotAfterMs = this.certificate.rootNotAfterMs();
-    if (Date.now() < notAfterMs) this.readiness.clear('identity_expired');
-    else
-      this.readiness.set(
-        'identity_expired',
-        `the own certificate expired at ${new Date(notAfterMs).toISOString()}: give a new one`,
-      );
-  }
-
-  // --- the data half
-
-  /** Both ways through a clone, so that nothing but plain values ever passes, as between threads. */
-  #send(message: ToData): void {
-    this.#data.receive(structuredClone(message));
-  }
-
-  #receive(raw: FromData): void {
-    const message = structuredClone(raw);
-    switch (message.kind) {
-      case 'listening':
-        this.#listening.resolve(message.ports);
-        return;
-      case 'listen-failed':
-        this.#listening.reject(new Error(message.message));
-        return;
-      case 'secret-refused':
-        this.#refuseSecret(message.message);
-        return;
-      case 'snapshot-refused':
-        this.#applying.reject(new Error(message.message));
-        return;
-      case 'snapshot-applied':
-        this.#applying.resolve();
-        return;
-      case 'report': {
-        const resolve = this.#waiting.get(message.id);
-        this.#waiting.delete(message.id);
-        resolve?.(message.report);
-        return;
-      }
-      case 'drained':
-        this.#drained.resolve();
-        return;
-      case 'secret-installed':
-        return;
-      default:
-        message satisfies never;
-    }
-  }
-
-  report(): Promise<DataReport> {
-    const id = ++this.#lastReportId;
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#waiting.delete(id);
-        reject(new Error('the data half gave no report in time'));
-      }, REPORT_TIMEOUT_MS);
-      this.#waiting.set(id, (report) => {
-        clearTimeout(timer);
-        resolve(report);
-      });
-      this.#send({ kind: 'report', id });
+  /** Files that DestinationRules name were replaced. */
+  #rereadTlsFiles(): void {
+    const log = this.loggers.get('config');
+    const reread = async (): Promise<void> => {
+      if (this.#closed || this.snapshot === null) return;
+      const files = await this.#tlsFiles.read(this.snapshot);
+      if (!this.#tlsFiles.differ(files)) return;
+      await this.#halves?.installTlsFiles(files);
+      this.#tlsFiles.note(files);
+      log.info('tls_files', { files: Object.keys(files) }, 'New files of DestinationRules are in force');
+    };
+    this.#inTurn(reread, (thrown) => {
+      const message = 'New files of DestinationRules cannot be used; the last good ones stay';
+      log.error('tls_files_invalid', { why: whyOf(thrown) }, message);
     });
+  }
+
+  #inTurn(run: () => Promise<void>, onFailed: (thrown: unknown) => void): void {
+    this.#reloading = this.#reloading.then(run).catch(onFailed);
+  }
+
+  // --- the data halves
+
+  report(): Promise<SummedReport> {
+    return this.#halves?.report(this.#own) ?? Promise.reject(new Error('the data halves are not started'));
   }
 
   applyLogQuery(query: URLSearchParams): { readonly ok: boolean; readonly text: string } {
     const answer = this.loggers.applyQuery(query);
-    this.#send({ kind: 'levels', levels: this.loggers.levels() });
+    this.#halves?.setLevels(this.loggers.levels());
     return answer;
   }
 
   /** A log line that the loggers left out: only they know. */
   noteLogLineLeftOut(): void {
-    this.#data.counters.process.logLinesLeftOut++;
+    this.#own.process.logLinesLeftOut++;
   }
 
   reopenLogs(): void {
-    this.#send({ kind: 'reopen-logs' });
+    this.#halves?.reopenLogs();
   }
 
-  // --- servers and the end
-
-  async #serve(setting: 'admin' | 'readiness' | 'metrics', endpoints: EndpointTable): Promise<number> {
-    const address = this.config[setting];
-    const access = setting === 'admin' ? 'admin' : 'open';
-    try {
-      const server = await openAdminServer({ ...address, endpoints, access, log: this.loggers.get('admin') });
-      this.#servers.push(server);
-      return server.address().port;
-    } catch (thrown) {
-      const where = formatAddress({ ip: address.bind, port: address.port });
-      const fix = listenFix(thrown, setting, 'port');
-      throw new StartError([`postern: Cannot listen on "${where}": ${messageOf(thrown)}; ${fix}`]);
-    }
-  }
+  // --- the end
 
   /** Ends what is under way in good order, then everything. */
   async drain(): Promise<void> {
     this.readiness.set('draining', 'the sidecar is shutting down');
     this.#log.info('draining', {}, 'Accepting nothing more; requests under way are finished');
     this.#watcher?.close();
-    this.#send({ kind: 'drain', tunnelMs: this.config.drainMs, maxMs: this.config.drainMaxMs });
-    await this.#drained.promise;
+    await this.#halves?.drain(this.config.drainMs, this.config.drainMaxMs);
     await this.close();
   }
 
+  /** Also while it is starting or waits for its identity. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#watcher?.close();
-    this.#secrets?.stop();
-    if (this.#expiryTimer !== null) clearInterval(this.#expiryTimer);
-    this.#send({ kind: 'stop' });
-    await Promise.all(this.#servers.map((server) => server.close()));
+    await this.#end();
   }
+
+  async #end(): Promise<void> {
+    this.#ready.reject(new StartError(['postern: the sidecar was closed before it was ready']));
+    this.#watcher?.close();
+    this.#tlsFiles.close();
+    this.#identity.stop();
+    await Promise.all([this.#halves?.end(), this.#servers.close()]);
+  }
+
+  readonly #onBug = (thrown: unknown): void => {
+    this.#own.process.bugs++;
+    const stack = thrown instanceof Error ? thrown.stack : undefined;
+    this.#log.error(
+      'bug',
+      { error: messageOf(thrown), stack },
+      'An unexpected exception in the control half',
+    );
+  };
 }
 
 function isError(finding: Finding): boolean {
@@ -395,4 +336,13 @@ function isError(finding: Finding): boolean {
 
 function sameButGeneration(a: Snapshot, b: Snapshot): boolean {
   return JSON.stringify({ ...a, generation: 0 }) === JSON.stringify({ ...b, generation: 0 });
+}
+
+/** Listeners of Sidecar documents, where there are any. */
+function withoutEmpty(ports: Pick<BoundPorts, 'ingress' | 'egress'>): Pick<OpenPorts, 'ingress' | 'egress'> {
+  const { egress, ingress } = ports;
+  return {
+    ...(Object.keys(ingress).length === 0 ? {} : { ingress }),
+    ...(Object.keys(egress).length === 0 ? {} : { egress }),
+  };
 }

@@ -5,11 +5,13 @@
  */
 import { loadPosternConfig } from './config/postern-config.ts';
 import { formatProblem } from './config/problem.ts';
-import { Control, StartError } from './control.ts';
+import { Control } from './control.ts';
 import type { OpenPorts } from './control.ts';
+import { detach } from './core/detach.ts';
 import type { Filter } from './http/filter.ts';
 import { createLoggers } from './observe/loggers.ts';
 import type { LogLevel } from './observe/loggers.ts';
+import { StartError } from './start-error.ts';
 
 export type { ConnectionFacts, Continue, Deny, Filter, RequestContext, Verdict } from './http/filter.ts';
 export type { RequestHead, ResponseHead } from './http/exchange.ts';
@@ -18,7 +20,7 @@ export type { PeerIdentity } from './core/peer-identity.ts';
 export type { OpenPorts } from './control.ts';
 export { CONTINUE } from './http/filter.ts';
 export { addField, getField, getFieldValues, removeField, setField } from './http/fields.ts';
-export { StartError } from './control.ts';
+export { StartError } from './start-error.ts';
 export { SpiffeId } from './svid/spiffe-id.ts';
 
 export interface SidecarOptions {
@@ -26,15 +28,17 @@ export interface SidecarOptions {
   readonly config: string;
   /** Settings by path, above file and environment: `{'intercept.port': '0'}`. */
   readonly settings?: Readonly<Record<string, string>>;
-  /** Run after the built-in filters, in this order. */
+  /** Run after the built-in filters, in this order. Only with `concurrency: 1`: functions stay in their thread. */
   readonly filters?: readonly Filter[];
   readonly logLevel?: LogLevel;
   /** Where log lines go, each a JSON object with a newline; stderr if absent. */
   readonly writeLog?: (line: string) => void;
+  /** Gives up a start that waits, as for an SDS server that is not there yet. */
+  readonly signal?: AbortSignal;
 }
 
 export interface RunningSidecar {
-  /** The ports in use; port 0 has become a number. */
+  /** The ports in use now; port 0 has become a number. */
   readonly ports: OpenPorts;
   /** Reads the documents again, as a change of a watched file does. */
   reload(): void;
@@ -44,7 +48,10 @@ export interface RunningSidecar {
   close(): Promise<void>;
 }
 
-/** Starts a sidecar; it is ready when the promise settles. Rejects with `StartError`. */
+/**
+ * Starts a sidecar; it is ready when the promise settles, which with `identity.sds` takes until the SDS server has
+ * given certificate and bundle. Rejects with `StartError`, and then nothing is left open.
+ */
 export async function createSidecar(options: SidecarOptions): Promise<RunningSidecar> {
   const loaded = loadPosternConfig({
     file: options.config,
@@ -59,22 +66,36 @@ export async function createSidecar(options: SidecarOptions): Promise<RunningSid
     ...(options.logLevel === undefined ? {} : { level: options.logLevel }),
     ...(options.writeLog === undefined ? {} : { write: options.writeLog }),
   });
-  const control = new Control({ config: loaded.config, loggers, filters: options.filters ?? [] });
+  const control = new Control({
+    config: loaded.config,
+    loggers,
+    filters: options.filters ?? [],
+    ...(options.writeLog === undefined ? {} : { writeLog: options.writeLog }),
+  });
   leftOut.note = () => control.noteLogLineLeftOut();
+  const giveUp = (): void => detach(control.close(), () => {});
+  options.signal?.addEventListener('abort', giveUp, { once: true });
   try {
-    const ports = await control.start();
+    if (options.signal?.aborted === true) giveUp();
+    await control.start();
+    await control.whenReady();
     const finish = async (end: Promise<void>): Promise<void> => {
       await end;
       loggers.close();
     };
     return {
-      ports,
+      get ports() {
+        return control.openPorts();
+      },
       reload: () => control.reload(),
       drain: () => finish(control.drain()),
       close: () => finish(control.close()),
     };
   } catch (thrown) {
+    await control.close();
     loggers.close();
     throw thrown;
+  } finally {
+    options.signal?.removeEventListener('abort', giveUp);
   }
 }

@@ -3,10 +3,12 @@ import { writeSync } from 'node:fs';
 import { CONFIG_KEYS } from '../config/config-keys.ts';
 import { loadPosternConfig } from '../config/postern-config.ts';
 import { formatProblem } from '../config/problem.ts';
-import { Control, StartError } from '../control.ts';
+import { Control } from '../control.ts';
 import { detach } from '../core/detach.ts';
 import { messageOf } from '../core/errors.ts';
+import type { Log } from '../observe/log.ts';
 import { createLoggers, parseLogLevel } from '../observe/loggers.ts';
+import { StartError } from '../start-error.ts';
 import type { Command, Flag } from './command.ts';
 import { EXIT_MISUSE, EXIT_NEGATIVE, EXIT_OK, textFlag, UsageError } from './command.ts';
 import { onStopSignal } from './stop-signal.ts';
@@ -60,22 +62,16 @@ export const proxyCommand: Command = {
     for (const problem of loaded.problems) {
       loggers.get('config').warn(problem.code, { at: formatProblem(problem) }, problem.message);
     }
-    const control = new Control({ config: loaded.config, loggers, filters: [] });
+    const control = new Control({ config: loaded.config, loggers, filters: [], holdsStdout: true });
     leftOut.note = () => control.noteLogLineLeftOut();
     // Before the start: a signal that comes while starting ends the process in good order too.
     const stopped = new Promise<void>((resolve) => onStopSignal(resolve));
     process.on('SIGUSR1', () => control.reopenLogs());
     try {
-      const ports = await control.start();
-      const { namespace, name } = loaded.config.workload;
-      const line = { ready: true, workload: `${namespace}/${name}`, pid: process.pid, ports };
-      try {
-        // First and once, before any access-log line: written at once, whatever kind of file stdout is.
-        writeSync(1, `${JSON.stringify(line)}\n`);
-      } catch (thrown) {
-        const error = messageOf(thrown);
-        loggers.get('main').warn('ready_line_lost', { error }, 'Nobody reads standard output; serving on');
-      }
+      await control.start();
+      // Its identity may take a while to come, or never do.
+      const isReady = await Promise.race([control.whenReady().then(() => true), stopped.then(() => false)]);
+      if (isReady) await writeReadyLine(control, loggers.get('main'));
       await stopped;
       await control.drain();
       return EXIT_OK;
@@ -89,3 +85,17 @@ export const proxyCommand: Command = {
     }
   },
 };
+
+async function writeReadyLine(control: Control, log: Log): Promise<void> {
+  const { namespace, name } = control.config.workload;
+  const ports = control.openPorts();
+  const line = { ready: true, workload: `${namespace}/${name}`, pid: process.pid, ports };
+  await control.releaseStdout();
+  try {
+    // First and once, before any access-log line: written at once, whatever kind of file stdout is.
+    writeSync(1, `${JSON.stringify(line)}\n`);
+  } catch (thrown) {
+    const error = messageOf(thrown);
+    log.warn('ready_line_lost', { error }, 'Nobody reads standard output; serving on');
+  }
+}

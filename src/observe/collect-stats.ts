@@ -94,6 +94,8 @@ function addNumbers(
   const fields = fieldsOf(values);
   for (const [field, name] of Object.entries(names)) {
     const value = fields.get(field);
+    // What this sidecar does not have is not 0: it is absent.
+    if (value === null) continue;
     samples.push({
       stat: scope.stat + name.stat,
       metric: scope.metric + (name.metric ?? name.stat.replaceAll('.', '_')),
@@ -131,16 +133,21 @@ function addControl(samples: Sample[], input: StatsInput): void {
   const ends = [control.certificateNotAfterMs, control.rootNotAfterMs].filter((end) => end > 0);
   const untilFirstMs = ends.length === 0 ? 0 : Math.min(...ends) - nowMs;
   const untilOwnMs = control.certificateNotAfterMs === 0 ? 0 : control.certificateNotAfterMs - nowMs;
-  const values: Readonly<Record<keyof typeof CONTROL_METRICS, number>> = {
+  const values: Readonly<Record<keyof typeof CONTROL_METRICS, number | null>> = {
     ready: input.ready ? 1 : 0,
     uptime: Math.floor((nowMs - control.startedAtMs) / 1000),
     workers: control.workers,
+    workersLive: control.workersLive,
+    workerRestarts: control.workerRestarts,
+    workerConnectionsLost: control.workerConnectionsLost,
     daysUntilExpiry: Math.max(0, Math.floor(untilFirstMs / 86_400_000)),
     secondsUntilExpiry: Math.floor(untilOwnMs / 1000),
     certificateNotAfterMs: Math.floor(control.certificateNotAfterMs / 1000),
     rootNotAfterMs: Math.floor(control.rootNotAfterMs / 1000),
     rotations: control.rotations,
     secretsRefused: control.secretsRefused,
+    secretTakenAtMs: Math.floor(control.secretTakenAtMs / 1000),
+    sdsConnected: control.sdsConnected,
     generation: control.generation,
     reloads: control.reloads,
     reloadsRefused: control.reloadsRefused,

@@ -3,6 +3,12 @@ export class ControlCounters {
   startedAtMs: number = Date.now();
   /** Data halves: worker threads, or one in this thread. */
   workers = 1;
+  /** Those that serve now. */
+  workersLive = 0;
+  /** Workers started in the place of one that ended. */
+  workerRestarts = 0;
+  /** Connections that were open in a worker when it ended, as far as it had told. */
+  workerConnectionsLost = 0;
   /** Of the configuration in force. */
   generation = 0;
   /** When it was loaded. */
@@ -17,4 +23,8 @@ export class ControlCounters {
   certificateNotAfterMs = 0;
   /** Of the root that expires first. */
   rootNotAfterMs = 0;
+  /** When the certificate or the bundle in force was taken. */
+  secretTakenAtMs = 0;
+  /** 1 while the SDS server is connected; null: the identity does not come from one. */
+  sdsConnected: number | null = null;
 }

@@ -44,6 +44,8 @@ export function parseLogLevel(text: string): LogLevel | undefined {
 export interface LoggersOptions {
   /** For every logger at first; `info` if not given. */
   readonly level?: LogLevel;
+  /** Number of the worker thread whose lines these are; every line then says it. */
+  readonly worker?: number;
   /** Where lines go, newline included; stderr if not given. */
   readonly write?: (line: string) => void;
   /** Called for every line that was left out. */
@@ -69,7 +71,7 @@ export interface Loggers {
 }
 
 /** Keys that every line has; a field of that name gets an underscore behind. */
-const OWN_KEYS = new Set(['level', 'time', 'logger', 'code', 'msg']);
+const OWN_KEYS = new Set(['level', 'time', 'logger', 'code', 'msg', 'worker']);
 
 function isLoggerName(name: string): name is LoggerName {
   return LOGGER_NAMES.some((known) => known === name);
@@ -110,7 +112,7 @@ export function createLoggers(options: LoggersOptions = {}): Loggers {
   const root = pino(
     {
       level: 'trace',
-      base: null,
+      base: options.worker === undefined ? null : { worker: options.worker },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: {},

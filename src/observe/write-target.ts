@@ -34,6 +34,11 @@ export function isStandardStream(path: string): boolean {
   return Object.hasOwn(STANDARD_STREAMS, path);
 }
 
+/** Whether the path is standard output, however it is written. */
+export function isStandardOutput(path: string): boolean {
+  return isStandardStream(path) && STANDARD_STREAMS[path] === 1;
+}
+
 /** Opens for appending; throws what `open` throws. */
 export function openWriteTarget(path: string): WriteTarget {
   const standard = Object.hasOwn(STANDARD_STREAMS, path) ? STANDARD_STREAMS[path] : undefined;

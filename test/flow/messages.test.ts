@@ -48,6 +48,7 @@ describe('the messages between the two halves', () => {
     const { snapshot } = loadMesh(config, 7);
     assert.ok(snapshot !== null);
     assert.deepEqual(Object.keys(snapshot.limits), Object.keys(DEFAULT_LIMITS));
+    assert.ok(config.identity.kind === 'files');
     const given = Promise.withResolvers<SecretMaterial>();
     const source = createFileSecrets({ ...config.identity, trustDomains: snapshot.trustDomains });
     await source.start(given.resolve, assert.fail);
@@ -91,7 +92,7 @@ describe('the messages between the two halves', () => {
     const tell = (message: ToData): void => {
       sidecar.receive(sent(message));
     };
-    tell({ kind: 'snapshot', snapshot, secret });
+    tell({ kind: 'snapshot', snapshot, secret, bound: null });
     assert.equal((await answer('snapshot-applied')).generation, 7);
     tell({ kind: 'secret', secret: { ...secret, version: 2 } });
     assert.equal((await answer('secret-installed')).version, 2);
@@ -106,11 +107,12 @@ describe('the messages between the two halves', () => {
         accessLog: { path: '/nowhere/a/b', encoding: 'TEXT', format: '' },
       },
       secret: null,
+      bound: null,
     });
     assert.match((await answer('snapshot-refused')).message, /\/nowhere\/a\/b/);
     tell({ kind: 'levels', levels: loggers.levels() });
     tell({ kind: 'reopen-logs' });
-    tell({ kind: 'listen', reservedPorts: [1, 2] });
+    tell({ kind: 'listen', reservedPorts: [1, 2], bound: null });
     const { ports } = await answer('listening');
     using client = await mesh.connect(ports.intercept);
     assert.equal((await client.request(get())).status, 200);
