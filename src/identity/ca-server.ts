@@ -17,6 +17,7 @@ import { GrpcError, serveGrpc } from '../wire/grpc-service.ts';
 import type { Authority } from './authority.ts';
 import { exportPrivateKey, generateKeys, KEY_ALGORITHMS } from './authority-keys.ts';
 import { CaRefusal, type CaService } from './ca-service.ts';
+import { ISTIO_CA_NAME } from './ca-names.ts';
 import { createCallDeadline } from './call-deadline.ts';
 
 /** A request has a CSR and little else. */
@@ -34,8 +35,7 @@ const DRAIN_MS = 2_000;
 
 const SERVER_LIFE_MS = 86_400_000;
 const RENEWAL_CHECK_MS = 5_000;
-/** Istio's name of its CA; where clients expect it. */
-const OWN_NAMES = ['istiod.istio-system.svc', 'localhost', '127.0.0.1', '::1'];
+const OWN_NAMES = [ISTIO_CA_NAME, 'localhost', '127.0.0.1', '::1'];
 
 export interface CaServerOptions {
   readonly bind: string;

@@ -2,9 +2,6 @@
  * A certificate authority as a running thing: root, verifier, service, listener and admin, opened in that order and
  * closed together. `postern ca` and the demo start one; options are plain values.
  */
-import { formatAddress } from '../core/address.ts';
-import { MeshError, messageOf } from '../core/errors.ts';
-import { listenFix } from '../core/listen-fix.ts';
 import {
   type AdminServer,
   type EndpointTable,
@@ -14,6 +11,7 @@ import {
 import type { Log } from '../observe/log.ts';
 import { Readiness } from '../observe/readiness.ts';
 import { type Authority, createAuthority, type KeyAlgorithmName } from './authority.ts';
+import { cannotListen } from './cannot-listen.ts';
 import { CaCounters } from './ca-counters.ts';
 import { type CaServer, openCaServer } from './ca-server.ts';
 import { createCaService } from './ca-service.ts';
@@ -116,19 +114,6 @@ async function openAdmin(options: CaOptions, endpoints: EndpointTable): Promise<
   } catch (thrown) {
     throw cannotListen(options.admin, 'admin', thrown);
   }
-}
-
-/** For the operator: where, why and which setting to change. */
-export function cannotListen(
-  address: { readonly bind: string; readonly port: number },
-  section: string,
-  thrown: unknown,
-): MeshError {
-  if (thrown instanceof MeshError) return thrown;
-  const where = formatAddress({ ip: address.bind, port: address.port });
-  const fix = listenFix(thrown, section, 'port');
-  const detail = `Cannot listen on "${where}": ${messageOf(thrown)}; ${fix}`;
-  return new MeshError('not_started', detail, { cause: thrown });
 }
 
 /** Names, numbers and no secrets: health checks and scrapers ask under names of their own. */
