@@ -2,9 +2,7 @@
  * What inbound requests meet after their chain is chosen, by port: filters, pool, names. Made when a port is
  * first used under a snapshot; pools outlive snapshots, so that a reload does not cost connections.
  */
-import type { Dialer } from './core/dialer.ts';
 import { formatAddress } from './core/address.ts';
-import type { Limits } from './core/limits.ts';
 import type { FilterChain } from './http/filter-chain.ts';
 import type { HttpRoute } from './http/http-route.ts';
 import type { InboundDirection } from './intercept/direction.ts';
@@ -12,24 +10,22 @@ import { planOfPort } from './mesh/build-snapshot.ts';
 import type { Snapshot } from './mesh/plan.ts';
 import type { Counters } from './observe/counters.ts';
 import type { Log } from './observe/log.ts';
-import { EndpointPool } from './upstream/endpoint-pool.ts';
+import { ClusterUpstream } from './upstream/cluster-upstream.ts';
+import type { EndpointPools } from './upstream/endpoint-pools.ts';
 
-/** Pools without a connection are dropped when there are more than this: any port may be asked for once. */
-const MAX_EMPTY_POOLS = 256;
+/** Any port may be asked for once: beyond this many all routes are forgotten and made again when needed. */
+const MAX_ROUTES = 512;
 
 export interface RouteDeps {
-  readonly dialer: Dialer;
+  readonly pools: EndpointPools;
   readonly counters: Counters;
   readonly log: Log;
-  readonly onBug: (thrown: unknown) => void;
 }
 
 export class InboundRoutes {
   readonly #deps: RouteDeps;
   readonly #routes = new Map<string, HttpRoute>();
-  readonly #pools = new Map<string, EndpointPool>();
   #version = 0;
-  #limits: Limits | null = null;
   #snapshot: Snapshot | null = null;
   #filters: FilterChain | null = null;
 
@@ -42,10 +38,6 @@ export class InboundRoutes {
     this.#snapshot = snapshot;
     this.#filters = filters;
     this.#forgetRoutes();
-    if (JSON.stringify(this.#limits) === JSON.stringify(snapshot.limits)) return;
-    this.#limits = snapshot.limits;
-    for (const pool of this.#pools.values()) pool.close();
-    this.#pools.clear();
   }
 
   /** `routeOf` for one connection: asked at every request, looked up again only after a change. */
@@ -71,7 +63,7 @@ export class InboundRoutes {
     const clusterCounters = this.#deps.counters.cluster(plan.cluster);
     const route: HttpRoute = {
       filters: this.#filters!,
-      opener: this.#poolOf(host, port, plan.cluster),
+      opener: this.upstreamOf(direction),
       defaultAuthority: formatAddress({ ip: host, port }),
       cluster: plan.cluster,
       routeName: 'default',
@@ -86,41 +78,20 @@ export class InboundRoutes {
         clusterCounters.rqRetrySuccess++;
       },
     };
+    if (this.#routes.size >= MAX_ROUTES) this.#forgetRoutes();
     this.#routes.set(key, route);
     return route;
   }
 
-  #poolOf(host: string, port: number, cluster: string): EndpointPool {
-    const key = `${host} ${port}`;
-    const known = this.#pools.get(key);
-    if (known !== undefined) return known;
-    if (this.#pools.size > MAX_EMPTY_POOLS) this.#dropEmptyPools();
-    const { counters, dialer, log, onBug } = this.#deps;
-    const pool = new EndpointPool({
-      target: { host, port, cluster },
-      dialer,
-      limits: this.#limits!,
-      counters: counters.cluster(cluster),
-      onUnsolicited: (upstreamHost) =>
-        log.warn(
-          'upstream_unsolicited',
-          { upstream: upstreamHost, cluster },
-          'The app sent bytes that nobody asked for on an idle connection; the connection was discarded',
-        ),
-      onBug,
-    });
-    this.#pools.set(key, pool);
-    return pool;
-  }
-
-  /** A route holds its pool, so both go together. */
-  #dropEmptyPools(): void {
-    for (const [key, pool] of this.#pools) {
-      if (pool.size > 0) continue;
-      this.#pools.delete(key);
-      pool.close();
-    }
-    this.#forgetRoutes();
+  /** The app at a destination, also for connections that are carried as TCP. */
+  upstreamOf(direction: InboundDirection): ClusterUpstream {
+    const { host, port } = direction.appTarget;
+    const { cluster } = planOfPort(this.#snapshot!, direction.destination.port);
+    const { counters, log, pools } = this.#deps;
+    return new ClusterUpstream(
+      { name: cluster, endpoints: [{ target: { host, port, cluster }, weight: 1 }] },
+      { pools, counters: counters.cluster(cluster), log },
+    );
   }
 
   #forgetRoutes(): void {
@@ -129,8 +100,6 @@ export class InboundRoutes {
   }
 
   close(): void {
-    for (const pool of this.#pools.values()) pool.destroy();
-    this.#pools.clear();
     this.#routes.clear();
   }
 }

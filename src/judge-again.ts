@@ -10,7 +10,7 @@ import type { Snapshot } from './mesh/plan.ts';
 import type { InboundTls } from './tls/inbound-tls.ts';
 
 /** null: it lives on. Connections that have no chain yet meet the new rules by themselves. */
-export function judgeAgain(
+export function judgeInboundAgain(
   connection: LiveConnection,
   snapshot: Snapshot,
   tls: InboundTls,

@@ -1,53 +1,63 @@
 /**
  * The data path in travel order: one object that builds each room once and hands one's output to the next.
  *
- *   accept ─ direction ─ sniff ─ choose chain ─┬─ TLS handshake ─ peer ─┬─ HTTP ─ filters ─ pool ─ app
- *                                              └─ plaintext ────────────┴─ TCP ─ filters ─ tunnel ─ app
+ *                                    ┌─ inbound ─┬─ TLS handshake ─ peer ─┬─ HTTP ─ filters ─ pool ─ app
+ *   accept ─ direction ─ sniff ─ chain            └─ plaintext ────────────┴─ TCP ─ filters ─ tunnel ─ app
+ *                                    └─ outbound ─┬─ HTTP ─ filters ─ service ─ endpoint ─┬─ plaintext
+ *                                                 └─ TCP ─ tunnel ─ endpoint ─────────────┴─ mTLS ─ peer
  *
  * It knows the control half only by messages (`messages.ts`): snapshots and secrets in, reports out.
  */
 import type { TLSSocket } from 'node:tls';
-import { chainText } from './chain-text.ts';
+import { chainText, outboundChainText } from './chain-text.ts';
+import { chooseOutbound, outboundNeeds } from './choose-outbound.ts';
+import { connectionFacts } from './connection-facts.ts';
 import { ConnectionLog } from './connection-log.ts';
 import { detach } from './core/detach.ts';
 import { makeReport } from './data-report.ts';
 import { messageOf, whyOf } from './core/errors.ts';
 import type { ErrorCodeName } from './core/errors.ts';
+import type { Limits } from './core/limits.ts';
 import type { SecretMaterial } from './core/secret.ts';
-import type { FilterChain } from './http/filter-chain.ts';
-import type { ConnectionFacts } from './http/filter.ts';
+import { drainConnections } from './drain-connections.ts';
 import type { AcceptedConnection } from './intercept/arrival.ts';
 import { IdentityInForce } from './identity-in-force.ts';
-import { createInboundFilters } from './inbound-filters.ts';
+import { InForce } from './in-force.ts';
 import { InboundRoutes } from './inbound-routes.ts';
-import type { InboundDirection } from './intercept/direction.ts';
-import { createHostAddresses } from './intercept/host-addresses.ts';
-import { openListeners } from './intercept/listener.ts';
-import type { InterceptListeners } from './intercept/listener.ts';
+import type { InboundDirection, OutboundDirection } from './intercept/direction.ts';
+import type { PreparedListeners } from './intercept/fixed-listeners.ts';
+import { limitAge } from './limit-age.ts';
 import { LiveConnections } from './intercept/live-connections.ts';
-import { judgeAgain } from './judge-again.ts';
+import { judgeInboundAgain } from './judge-again.ts';
 import type { LiveConnection } from './intercept/live-connections.ts';
-import { createOriginalDestination } from './intercept/original-destination.ts';
 import { chooseInboundChain, sniffNeeds } from './mesh/inbound-chains.ts';
 import type { ChosenChain } from './mesh/inbound-chains.ts';
 import { planOfPort } from './mesh/build-snapshot.ts';
-import type { AccessLogPlan, PathNormalization, PortPlan, Snapshot } from './mesh/plan.ts';
-import type { ToData } from './messages.ts';
-import { createAccessLog } from './observe/access-log.ts';
-import type { AccessLog } from './observe/access-log.ts';
+import type { OutboundChoice } from './mesh/outbound-chains.ts';
+import type { PortPlan, Snapshot } from './mesh/plan.ts';
+import type { BoundPorts, ToData } from './messages.ts';
 import { Counters } from './observe/counters.ts';
 import type { ListenerCounters } from './observe/counters.ts';
 import { LOGGER_NAMES } from './observe/log.ts';
+import { OutboundRoutes } from './outbound-routes.ts';
 import { routeToApp } from './route-to-app.ts';
-import { serveHttp, serveTcp } from './serve-chain.ts';
-import type { ServingContext } from './serve-chain.ts';
+import { serveInboundHttp, serveInboundTcp } from './serve-inbound.ts';
+import { serveOutboundHttp, serveOutboundTcp } from './serve-outbound.ts';
+import type { ServingContext } from './serving-context.ts';
+import { SidecarListeners } from './sidecar-listeners.ts';
 import type { SidecarOptions } from './sidecar-options.ts';
 import { createInboundTls } from './tls/inbound-tls.ts';
+import { createOutboundTls } from './tls/outbound-tls.ts';
+import { EndpointPools } from './upstream/endpoint-pools.ts';
+import { UpstreamDialer } from './upstream/upstream-dialer.ts';
 import type { InboundTls, SecureDownstream } from './tls/inbound-tls.ts';
-import { TcpDialer } from './upstream/tcp-dialer.ts';
 
 /** How long live connections are judged at a stretch after a change of policy or trust. */
 const REJUDGE_SLICE_MS = 4;
+
+type SnapshotMessage = Extract<ToData, { kind: 'snapshot' }>;
+/** What changes what is in force. */
+type ChangeMessage = Extract<ToData, { kind: 'snapshot' | 'secret' | 'tls-files' | 'listen' }>;
 
 export class Sidecar {
   readonly counters: Counters = new Counters();
@@ -55,39 +65,75 @@ export class Sidecar {
   readonly #live = new LiveConnections();
   readonly #tls: InboundTls;
   readonly #identity: IdentityInForce;
-  readonly #routes: InboundRoutes;
+  readonly #inForce: InForce;
+  readonly #inboundRoutes: InboundRoutes;
+  readonly #outboundRoutes: OutboundRoutes;
+  readonly #pools: EndpointPools;
   readonly #serving: ServingContext;
-  readonly #reserved = new Set<number>();
   /** The TLS socket of each terminated connection: its peer is judged again when trust changes. */
   readonly #secured = new WeakMap<LiveConnection, TLSSocket>();
+  /** Whether an outbound connection would still be carried. */
+  readonly #outboundJudges = new WeakMap<LiveConnection, () => ErrorCodeName | null>();
   readonly #listenerCounters: ListenerCounters;
   readonly #log: ConnectionLog;
-  #listeners: InterceptListeners | null = null;
-  #snapshot: Snapshot | null = null;
-  #filters: FilterChain;
-  #accessLog: AccessLog | null = null;
+  readonly #listeners: SidecarListeners;
+  /** What changes what is in force happens one after the other. */
+  #turn: Promise<void> = Promise.resolve();
   #draining = false;
+  #stopped = false;
 
   constructor(options: SidecarOptions) {
     this.#options = options;
-    this.#listenerCounters = this.counters.listener(`${options.bind}_${options.port}`);
-    this.#log = new ConnectionLog(options.loggers, this.#listenerCounters, () => this.#accessLog);
-    this.#filters = this.#makeFilters('BASE');
-    this.#tls = createInboundTls({ counters: this.#listenerCounters, nowMs: Date.now, onBug: this.#onBug });
-    this.#identity = new IdentityInForce(this.#tls);
-    const dialer = new TcpDialer(() => this.#snapshot!.limits.connectTimeoutMs);
-    const shared = { dialer, counters: this.counters, onBug: this.#onBug };
-    this.#routes = new InboundRoutes({ ...shared, log: options.loggers.get('upstream') });
+    const { counters } = this;
+    const { bind, filters, loggers, port, reusePort } = options;
+    const onBug = this.#onBug;
+    this.#listenerCounters = counters.listener(`${bind}_${port}`);
+    this.#log = new ConnectionLog(loggers, this.#listenerCounters, () => this.#inForce.accessLog);
+    this.#tls = createInboundTls({ counters: this.#listenerCounters, nowMs: Date.now, onBug });
+    const outboundTls = createOutboundTls({ nowMs: Date.now, onBug });
+    this.#identity = new IdentityInForce(this.#tls, outboundTls);
+    this.#inForce = new InForce({
+      identity: this.#identity,
+      counters,
+      loggers,
+      userFilters: filters,
+      shared: reusePort,
+      onBug,
+    });
+    const log = loggers.get('upstream');
+    const limits = (): Limits => this.#inForce.snapshot!.limits;
+    const dialer = new UpstreamDialer({ tls: outboundTls, limits, log: loggers.get('tls') });
+    this.#pools = new EndpointPools({ dialer, tls: outboundTls, counters, log, onBug });
+    const routing = { pools: this.#pools, counters, log };
+    this.#inboundRoutes = new InboundRoutes(routing);
+    this.#outboundRoutes = new OutboundRoutes({ ...routing, ownSpiffeId: () => this.#identity.spiffeId });
     this.#serving = {
-      ...shared,
-      bind: options.bind,
-      loggers: options.loggers,
-      routes: this.#routes,
-      snapshot: () => this.#snapshot!,
-      filters: () => this.#filters,
-      accessLog: () => this.#accessLog,
-      ownSpiffeId: () => this.#identity.spiffeId,
+      bind,
+      counters,
+      loggers,
+      identity: this.#identity,
+      inForce: this.#inForce,
+      inboundRoutes: this.#inboundRoutes,
+      outboundRoutes: this.#outboundRoutes,
+      onBug,
     };
+    this.#listeners = new SidecarListeners(options, {
+      live: this.#live,
+      settings: () => this.#inForce.snapshot!,
+      handlers: {
+        needsSniff: (route) =>
+          route.kind === 'inbound'
+            ? sniffNeeds(this.#portPlanOf(route))
+            : outboundNeeds(this.#inForce.snapshot!.outbound, route),
+        onAccepted: (accepted) => this.#onAccepted(accepted),
+        onClosed: () => {
+          this.#listenerCounters.cxActive--;
+          this.#listenerCounters.cxDestroy++;
+        },
+        onRefused: (refused) => this.#log.refusedEarly(refused),
+        onAcceptError: (error) => this.#log.acceptFailed(error),
+      },
+    });
   }
 
   // --- messages from the control half
@@ -95,26 +141,23 @@ export class Sidecar {
   receive(message: ToData): void {
     switch (message.kind) {
       case 'snapshot':
-        this.#applySnapshot(message.snapshot, message.secret);
-        return;
       case 'secret':
-        this.#installSecret(message.secret);
-        return;
+      case 'tls-files':
       case 'listen':
-        detach(this.#listen(message.reservedPorts), (thrown) => {
-          this.#options.send({ kind: 'listen-failed', message: messageOf(thrown) });
-        });
+        this.#turn = this.#turn.then(() => this.#change(message)).catch(this.#onBug);
         return;
       case 'levels':
         for (const name of LOGGER_NAMES) this.#options.loggers.setLevel(name, message.levels[name]);
         return;
-      case 'tls-files':
-        return;
       case 'report':
-        this.#report(message.id);
+        this.#options.send({
+          kind: 'report',
+          id: message.id,
+          report: makeReport(this.counters, this.#live),
+        });
         return;
       case 'reopen-logs':
-        this.#accessLog?.reopen();
+        this.#inForce.accessLog?.reopen();
         return;
       case 'drain':
         detach(this.#drain(message.tunnelMs, message.maxMs), this.#onBug);
@@ -127,43 +170,55 @@ export class Sidecar {
     }
   }
 
+  async #change(message: ChangeMessage): Promise<void> {
+    const { send } = this.#options;
+    if (this.#stopped) return;
+    switch (message.kind) {
+      case 'snapshot':
+        await this.#applySnapshot(message);
+        return;
+      case 'secret':
+        this.#installSecret(message.secret);
+        return;
+      case 'tls-files':
+        this.#outboundRoutes.setFiles(message.files);
+        return;
+      case 'listen':
+        try {
+          await this.#listen(message.reservedPorts, message.bound);
+        } catch (thrown) {
+          send({ kind: 'listen-failed', message: messageOf(thrown) });
+        }
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
   /** All of it or nothing: what can fail comes first. */
-  #applySnapshot(snapshot: Snapshot, newSecret: SecretMaterial | null): void {
-    const before = this.#snapshot;
-    const secret = newSecret ?? this.#identity.secret;
-    let accessLog = this.#accessLog;
+  async #applySnapshot({ bound, secret, snapshot }: SnapshotMessage): Promise<void> {
+    const { generation } = snapshot;
+    let prepared: PreparedListeners | null = null;
     try {
-      const logChanged = JSON.stringify(before?.accessLog ?? null) !== JSON.stringify(snapshot.accessLog);
-      if (logChanged) accessLog = this.#openAccessLog(snapshot.accessLog);
-      if (
-        secret !== null &&
-        (newSecret !== null || String(before?.trustDomains) !== String(snapshot.trustDomains))
-      ) {
-        this.#identity.put(secret, snapshot.trustDomains);
-      }
+      prepared = await this.#listeners.prepare(snapshot, bound);
+      this.#inForce.replace(snapshot, secret);
     } catch (thrown) {
-      if (accessLog !== this.#accessLog) detach(accessLog!.close(), this.#onBug);
-      this.#options.send({
-        kind: 'snapshot-refused',
-        generation: snapshot.generation,
-        message: whyOf(thrown),
-      });
+      prepared?.rollback();
+      this.#options.send({ kind: 'snapshot-refused', generation, message: whyOf(thrown) });
       return;
     }
-    if (accessLog !== this.#accessLog && this.#accessLog !== null)
-      detach(this.#accessLog.close(), this.#onBug);
-    this.#accessLog = accessLog;
-    this.#snapshot = snapshot;
-    this.#filters = this.#makeFilters(snapshot.pathNormalization);
-    this.#routes.apply(snapshot, this.#filters);
+    prepared?.commit();
+    this.#pools.setLimits(snapshot.limits);
+    this.#inboundRoutes.apply(snapshot, this.#inForce.inboundFilters);
+    this.#outboundRoutes.apply(snapshot, this.#inForce.outboundFilters);
     this.#rejudge();
-    this.#options.send({ kind: 'snapshot-applied', generation: snapshot.generation, ports: null });
+    this.#options.send({ kind: 'snapshot-applied', generation, ports: this.#listeners.ports });
   }
 
   #installSecret(secret: SecretMaterial): void {
     const trustChanged = this.#identity.trustDiffers(secret);
     try {
-      this.#identity.put(secret, this.#snapshot?.trustDomains ?? []);
+      this.#identity.put(secret, this.#inForce.snapshot?.trustDomains ?? []);
     } catch (thrown) {
       this.#options.send({ kind: 'secret-refused', version: secret.version, message: whyOf(thrown) });
       return;
@@ -172,78 +227,74 @@ export class Sidecar {
     this.#options.send({ kind: 'secret-installed', version: secret.version });
   }
 
-  #openAccessLog(plan: AccessLogPlan | null): AccessLog | null {
-    if (plan === null) return null;
-    return createAccessLog(plan, this.counters.process, { log: this.#options.loggers.get('main') });
-  }
-
   // --- accept, direction, sniff
 
-  async #listen(reservedPorts: readonly number[]): Promise<void> {
-    const { bind, port, inboundPort, direct, appHost, reusePort, send } = this.#options;
-    for (const reserved of reservedPorts) this.#reserved.add(reserved);
-    const originalDestination = createOriginalDestination();
-    this.#listeners = await openListeners({
-      bind,
-      port,
-      inboundPort,
-      reusePort,
-      direct,
-      appHost,
-      reservedPorts: this.#reserved,
-      originalDestination,
-      hostAddresses: createHostAddresses(),
-      live: this.#live,
-      settings: () => this.#snapshot!,
-      handlers: {
-        needsSniff: (route) => (route.kind === 'inbound' ? sniffNeeds(this.#planOf(route)) : 'none'),
-        onAccepted: (accepted) => this.#chooseChain(accepted),
-        onClosed: () => {
-          this.#listenerCounters.cxActive--;
-          this.#listenerCounters.cxDestroy++;
-        },
-        onRefused: (refused) => this.#log.refusedEarly(refused),
-        onAcceptError: (error) => this.#log.acceptFailed(error),
-      },
-    });
+  async #listen(reservedPorts: readonly number[], bound: BoundPorts | null): Promise<void> {
+    const ports = await this.#listeners.open(this.#inForce.snapshot!, reservedPorts, bound);
+    if (this.#stopped) {
+      this.#listeners.close();
+      return;
+    }
     // Port 0 has become a number: the counters go by it.
-    this.counters.renameListener(`${bind}_${port}`, `${bind}_${this.#listeners.ports.intercept}`);
-    send({ kind: 'listening', ports: { ...this.#listeners.ports, ingress: {}, egress: {} } });
-  }
-
-  #planOf(direction: InboundDirection): PortPlan {
-    return planOfPort(this.#snapshot!, direction.destination.port);
+    const { bind, port, send } = this.#options;
+    this.counters.renameListener(`${bind}_${port}`, `${bind}_${ports.intercept}`);
+    send({ kind: 'listening', ports });
   }
 
   // --- choose chain
 
-  #chooseChain(accepted: AcceptedConnection): void {
+  #onAccepted(accepted: AcceptedConnection): void {
     this.#listenerCounters.cxTotal++;
     this.#listenerCounters.cxActive++;
+    accepted.connection.policyGeneration = this.#inForce.snapshot!.generation;
+    const { route } = accepted;
+    if (route.kind === 'inbound') this.#chooseInbound(accepted, route);
+    else this.#chooseOutbound(accepted, route);
+  }
+
+  #chooseInbound(accepted: AcceptedConnection, direction: InboundDirection): void {
     const { connection } = accepted;
-    if (accepted.route.kind === 'outbound') {
-      this.#log.refused(accepted, {
-        code: 'unknown_destination',
-        why: 'the connection was made on this host, and this version carries inbound connections only',
-        hint: 'exclude outbound connections from the redirect rules',
-      });
-      return;
-    }
-    const plan = this.#planOf(accepted.route);
-    const route = routeToApp(accepted.route, plan);
+    const plan = this.#portPlanOf(direction);
+    const route = routeToApp(direction, plan);
     const choice = chooseInboundChain(plan, accepted.sniffed);
     if (choice.kind === 'refused') {
       this.#log.refused(accepted, choice);
       return;
     }
-    connection.policyGeneration = this.#snapshot!.generation;
     connection.chain = chainText(plan, choice);
     if (choice.kind === 'tcp' && plan.protocol === 'auto') this.#log.carriedAsTcp(accepted, connection.chain);
     if (choice.tls === 'terminate' && accepted.sniffed.kind === 'tls') {
       this.#handshake(accepted, route, plan, choice, accepted.sniffed);
       return;
     }
-    this.#serve(accepted, route, plan, choice, null);
+    this.#serveInbound(accepted, route, plan, choice, null);
+  }
+
+  #portPlanOf(direction: InboundDirection): PortPlan {
+    return planOfPort(this.#inForce.snapshot!, direction.destination.port);
+  }
+
+  /** TLS of the app's own is never opened: it goes by address or SNI. */
+  #chooseOutbound(accepted: AcceptedConnection, route: OutboundDirection): void {
+    const { connection, socket, sniffed } = accepted;
+    const choose = (): OutboundChoice => chooseOutbound(this.#inForce.snapshot!.outbound, route, sniffed);
+    const choice = choose();
+    if (choice.kind === 'refused') {
+      this.#log.refused(accepted, choice);
+      return;
+    }
+    connection.chain = outboundChainText(choice);
+    this.#outboundJudges.set(connection, () => {
+      const again = choose();
+      if (again.kind === 'refused') return again.code;
+      return again.kind === choice.kind ? null : 'no_filter_chain_match';
+    });
+    const facts = connectionFacts(accepted, choice.kind, route.destination, null);
+    const end = { socket, raw: socket };
+    this.#enter(accepted, choice.kind);
+    if (choice.kind === 'http') serveOutboundHttp(this.#serving, { connection, end, facts, route, choose });
+    else serveOutboundTcp(this.#serving, { connection, end, facts, route, choose }, choice.cluster);
+    if (this.#draining) connection.owner.closeGracefully();
   }
 
   // --- TLS handshake, peer identity
@@ -255,8 +306,9 @@ export class Sidecar {
     choice: ChosenChain,
     hello: { readonly sni: string; readonly alpn: readonly string[] },
   ): void {
+    const { limits } = this.#inForce.snapshot!;
     this.#live.setPhase(accepted.connection, 'handshaking');
-    this.#tls.accept(accepted.socket, hello, choice.alpn, this.#snapshot!.limits, (result) => {
+    this.#tls.accept(accepted.socket, hello, choice.alpn, limits, (result) => {
       if (!result.ok) {
         this.#log.handshakeFailed(accepted, result);
         return;
@@ -265,13 +317,13 @@ export class Sidecar {
       accepted.connection.peer = secure.peer;
       accepted.connection.peerSerials = secure.chainSerials;
       this.#secured.set(accepted.connection, secure.socket);
-      this.#serve(accepted, route, plan, choice, secure);
+      this.#serveInbound(accepted, route, plan, choice, secure);
     });
   }
 
   // --- HTTP or TCP
 
-  #serve(
+  #serveInbound(
     accepted: AcceptedConnection,
     route: InboundDirection,
     plan: PortPlan,
@@ -279,61 +331,27 @@ export class Sidecar {
     secure: SecureDownstream | null,
   ): void {
     const { connection, socket } = accepted;
-    const sni = accepted.sniffed.kind === 'tls' ? accepted.sniffed.sni : '';
-    const facts: ConnectionFacts = {
-      id: connection.id,
-      direction: 'inbound',
-      protocol: choice.kind,
-      destination: route.destination,
-      remote: accepted.remote,
-      sni,
-      alpn: secure?.alpn ?? '',
-      tls: secure !== null,
-      tlsVersion: secure?.tlsVersion ?? '',
-      peer: secure?.peer ?? null,
-    };
-    this.#live.setPhase(connection, choice.kind);
-    const ageTimer = this.#limitAge(connection);
-    if (ageTimer !== null) socket.once('close', () => clearTimeout(ageTimer));
-    const served = {
-      connection,
-      facts,
-      route,
-      plan,
-      secure,
-      end: { socket: secure?.socket ?? socket, raw: socket },
-    };
-    if (choice.kind === 'http') serveHttp(this.#serving, served);
-    else serveTcp(this.#serving, served);
+    const facts = connectionFacts(accepted, choice.kind, route.destination, secure);
+    this.#enter(accepted, choice.kind);
+    const end = { socket: secure?.socket ?? socket, raw: socket };
+    const served = { connection, facts, route, plan, secure, end };
+    if (choice.kind === 'http') serveInboundHttp(this.#serving, served);
+    else serveInboundTcp(this.#serving, served);
     if (this.#draining) connection.owner.closeGracefully();
   }
 
-  #makeFilters(pathNormalization: PathNormalization): FilterChain {
-    const { filters, loggers } = this.#options;
-    return createInboundFilters(
-      pathNormalization,
-      () => this.#identity.spiffeId,
-      filters,
-      loggers.get('http'),
-    );
-  }
-
-  #limitAge(connection: LiveConnection): NodeJS.Timeout | null {
-    const { maxConnectionAgeMs } = this.#snapshot!.limits;
-    if (maxConnectionAgeMs === 0) return null;
-    return setTimeout(() => {
-      // A tunnel has no end of its own that could be waited for.
-      if (connection.phase === 'tcp') connection.owner.close('connection_too_old');
-      else connection.owner.closeGracefully();
-    }, maxConnectionAgeMs);
+  #enter({ connection, socket }: AcceptedConnection, phase: 'http' | 'tcp'): void {
+    this.#live.setPhase(connection, phase);
+    limitAge(connection, socket, this.#inForce.snapshot!.limits.maxConnectionAgeMs);
   }
 
   // --- what is open meets a new policy or trust
 
   /** Closes what the snapshot or the bundle now in force would not have let in. */
   #rejudge(): void {
-    const snapshot = this.#snapshot;
+    const { snapshot } = this.#inForce;
     if (snapshot === null) return;
+    this.#pools.rejudge();
     detach(
       this.#live.rejudge((connection) => this.#judge(connection, snapshot), REJUDGE_SLICE_MS),
       this.#onBug,
@@ -341,50 +359,35 @@ export class Sidecar {
   }
 
   #judge(connection: LiveConnection, snapshot: Snapshot): ErrorCodeName | null {
-    const reason = judgeAgain(connection, snapshot, this.#tls, this.#secured.get(connection));
+    const reason =
+      connection.direction === 'outbound'
+        ? (this.#outboundJudges.get(connection)?.() ?? null)
+        : judgeInboundAgain(connection, snapshot, this.#tls, this.#secured.get(connection));
     if (reason === null) connection.policyGeneration = snapshot.generation;
     else this.#log.closedByChange(connection, reason);
     return reason;
   }
 
-  // --- reports and the end
+  // --- the end
 
-  #report(id: number): void {
-    this.#options.send({ kind: 'report', id, report: makeReport(this.counters, this.#live) });
-  }
-
-  /** Accepts nothing more; HTTP ends with the answers under way, tunnels after a while of their own. */
+  /** Accepts nothing more; the last lines are written before anybody hears that all is over. */
   async #drain(tunnelMs: number, maxMs: number): Promise<void> {
     this.#draining = true;
-    this.#listeners?.close();
-    this.#live.closeAllGracefully();
-    const timers = [
-      setTimeout(() => this.#closeTunnels(), Math.min(tunnelMs, maxMs)),
-      setTimeout(() => this.#live.closeAll('draining'), maxMs),
-    ];
-    await this.#live.whenEmpty();
-    for (const timer of timers) clearTimeout(timer);
-    // The last lines are written before anybody hears that all is over.
-    const accessLog = this.#accessLog;
-    this.#accessLog = null;
-    await accessLog?.close();
+    this.#listeners.close();
+    await drainConnections(this.#live, tunnelMs, maxMs);
+    await this.#inForce.closeAccessLog();
     this.#stop();
     this.#options.send({ kind: 'drained' });
   }
 
-  /** A tunnel has no end of its own that could be waited for. */
-  #closeTunnels(): void {
-    for (const connection of this.#live.values()) {
-      if (connection.phase !== 'http') connection.owner.close('draining');
-    }
-  }
-
   #stop(): void {
-    this.#listeners?.close();
+    this.#stopped = true;
+    this.#listeners.close();
     this.#live.closeAll('draining');
-    this.#routes.close();
-    if (this.#accessLog !== null) detach(this.#accessLog.close(), this.#onBug);
-    this.#accessLog = null;
+    this.#inboundRoutes.close();
+    this.#outboundRoutes.close();
+    this.#pools.close();
+    detach(this.#inForce.closeAccessLog(), this.#onBug);
   }
 
   readonly #onBug = (thrown: unknown): void => {

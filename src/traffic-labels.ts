@@ -1,5 +1,5 @@
 import type { PeerIdentity } from './core/peer-identity.ts';
-import type { PortPlan, WorkloadIdentity } from './mesh/plan.ts';
+import type { ClusterPlan, PortPlan, WorkloadIdentity } from './mesh/plan.ts';
 import type { TrafficLabels } from './observe/traffic-counters.ts';
 
 const UNKNOWN = 'unknown';
@@ -27,5 +27,31 @@ export function trafficLabels(
     destinationServiceNamespace: service?.namespace ?? UNKNOWN,
     requestProtocol: protocol,
     connectionSecurityPolicy: peer === null ? 'none' : 'mutual_tls',
+  };
+}
+
+/** The same of what the app itself calls; `plan` is null where no service is known. */
+export function outboundTrafficLabels(
+  workload: WorkloadIdentity,
+  plan: ClusterPlan | null,
+  cluster: string,
+  ownSpiffeId: string,
+  protocol: 'http' | 'tcp',
+): TrafficLabels {
+  return {
+    reporter: 'source',
+    sourcePrincipal: ownSpiffeId === '' ? UNKNOWN : ownSpiffeId,
+    sourceWorkloadNamespace: workload.namespace,
+    destinationPrincipal: UNKNOWN,
+    destinationWorkload: UNKNOWN,
+    destinationWorkloadNamespace: UNKNOWN,
+    destinationApp: UNKNOWN,
+    destinationVersion: UNKNOWN,
+    destinationService: plan?.host ?? UNKNOWN,
+    destinationServiceName: plan?.service.name ?? (cluster === '' ? UNKNOWN : cluster),
+    destinationServiceNamespace: plan?.service.namespace ?? UNKNOWN,
+    requestProtocol: protocol,
+    // As Istio: only the destination knows for sure.
+    connectionSecurityPolicy: 'unknown',
   };
 }

@@ -12,7 +12,7 @@ import type { HttpCounters } from '../observe/counters.ts';
 import type { Log } from '../observe/log.ts';
 import type { RequestCounter } from '../observe/traffic-counters.ts';
 import { noteConnection } from './connection-entry.ts';
-import type { Refusal, ResetReason, ServerExchange, ServerHandler } from './exchange.ts';
+import type { Refusal, RequestHead, ResetReason, ServerExchange, ServerHandler } from './exchange.ts';
 import type { ConnectionFacts, Deny } from './filter.ts';
 import { Forwarding } from './forwarding.ts';
 import type { ExchangeRecorder } from './forwarding.ts';
@@ -33,11 +33,12 @@ export interface HttpConnectionOptions {
   readonly protectedNames: ReadonlySet<string>;
   readonly tlsCipher: string;
   readonly ownSpiffeId: string;
-  /** Asked at every request: the next request meets the policies now in force. */
-  readonly route: () => HttpRoute;
+  /** Asked at every request: the next request meets the policies and routes now in force. */
+  readonly route: (head: RequestHead) => HttpRoute;
   readonly accessLog: () => EntrySink | null;
   readonly counters: HttpCounters;
-  readonly requests: RequestCounter;
+  /** Asked at the end of every request, by the cluster that it went to; '' for one that the codec refused. */
+  readonly requests: (cluster: string) => RequestCounter;
   readonly log: Log;
   readonly onRequest: () => void;
   readonly onBug: (thrown: unknown) => void;
@@ -80,7 +81,11 @@ export class HttpConnection implements ServerHandler, ExchangeRecorder {
     counters.rqTotal++;
     counters.rqActive++;
     this.#options.onRequest();
-    new Forwarding(facts, exchange, route(), this).start();
+    const chosen = route(exchange.head);
+    const forwarding = new Forwarding(facts, exchange, chosen, this);
+    forwarding.entry.upstreamCluster = chosen.cluster;
+    forwarding.entry.routeName = chosen.routeName;
+    forwarding.start();
   }
 
   onFinished(entry: AccessLogEntry, denial: Deny | null, failure: ResetReason | null): void {
@@ -94,7 +99,7 @@ export class HttpConnection implements ServerHandler, ExchangeRecorder {
     if (denial !== null) this.#explainDenial(entry, denial);
     else if (failure !== null) this.#explainFailure(entry, failure);
     if (entry.responseCode > 0) counters.addResponse(entry.responseCode);
-    requests.add(entry.responseCode, entry.responseFlags, entry.durationMs);
+    requests(entry.upstreamCluster).add(entry.responseCode, entry.responseFlags, entry.durationMs);
     this.#countBytes();
     this.#writeEntry(entry);
   }
@@ -112,7 +117,7 @@ export class HttpConnection implements ServerHandler, ExchangeRecorder {
     entry.responseFlags = code.flag;
     entry.responseCodeDetails = refusal.code;
     if (code.status > 0) counters.addResponse(code.status);
-    requests.add(code.status, code.flag, 0);
+    requests('').add(code.status, code.flag, 0);
     log.info(
       refusal.code,
       {
@@ -152,9 +157,6 @@ export class HttpConnection implements ServerHandler, ExchangeRecorder {
   #writeEntry(entry: AccessLogEntry): void {
     const sink = this.#options.accessLog();
     if (sink === null) return;
-    const { cluster, routeName } = this.#options.route();
-    entry.upstreamCluster = cluster;
-    entry.routeName = routeName;
     noteConnection(entry, this.#options, this.#localAddress, this.#remoteAddress);
     sink.log(entry);
   }

@@ -1,0 +1,280 @@
+/**
+ * What the app's own requests and connections meet after their destination is known, by cluster: filters,
+ * endpoints, names. Made when a cluster is first used under a snapshot; connections outlive snapshots.
+ */
+import { isIP } from 'node:net';
+import { formatAddress } from './core/address.ts';
+import type { Address } from './core/address.ts';
+import type { DialTarget, DialTls } from './core/dialer.ts';
+import type { FilterChain } from './http/filter-chain.ts';
+import type { RequestHead } from './http/exchange.ts';
+import type { HttpRoute } from './http/http-route.ts';
+import type { OutboundDirection } from './intercept/direction.ts';
+import { clusterOfHost } from './mesh/outbound-chains.ts';
+import type { ClusterPlan, ClusterTls, RouteTable, Snapshot } from './mesh/plan.ts';
+import type { Counters } from './observe/counters.ts';
+import type { Log } from './observe/log.ts';
+import type { RequestCounter } from './observe/traffic-counters.ts';
+import { outboundTrafficLabels } from './traffic-labels.ts';
+import { ClusterUpstream } from './upstream/cluster-upstream.ts';
+import type { UpstreamEndpoint } from './upstream/cluster-upstream.ts';
+import type { EndpointPools } from './upstream/endpoint-pools.ts';
+
+/** Istio's name for what is let through unknown, and for what is not. */
+const PASSTHROUGH_CLUSTER = 'PassthroughCluster';
+const BLACK_HOLE_CLUSTER = 'BlackHoleCluster';
+
+/** Istio's default retry policy: two more attempts, on failures to connect. */
+const CONNECT_RETRIES = 2;
+
+/** What Istio's clients offer; the first of it chooses the server's chain, the last its codec. */
+const HTTP_ALPN: readonly string[] = ['istio-http/1.1', 'istio', 'http/1.1'];
+/** Without istio-peer-exchange, which obliges to send metadata before any byte of the app. */
+const TCP_ALPN: readonly string[] = ['istio'];
+const NO_ALPN: readonly string[] = [];
+
+/** Upstreams of single addresses: any may be asked for once. Beyond this many all are forgotten, and made anew. */
+const MAX_ADDRESS_UPSTREAMS = 1_024;
+
+export interface OutboundRouteDeps {
+  readonly pools: EndpointPools;
+  readonly counters: Counters;
+  readonly log: Log;
+  readonly ownSpiffeId: () => string;
+}
+
+export class OutboundRoutes {
+  readonly #deps: OutboundRouteDeps;
+  readonly #routes = new Map<string, HttpRoute>();
+  readonly #upstreams = new Map<string, ClusterUpstream>();
+  readonly #requests = new Map<string, RequestCounter>();
+  #files: Readonly<Record<string, string>> = {};
+  #version = 0;
+  #snapshot: Snapshot | null = null;
+  #filters: FilterChain | null = null;
+  #refusing: HttpRoute | null = null;
+
+  constructor(deps: OutboundRouteDeps) {
+    this.#deps = deps;
+  }
+
+  /** From here on requests meet this snapshot's services. */
+  apply(snapshot: Snapshot, filters: FilterChain): void {
+    this.#snapshot = snapshot;
+    this.#filters = filters;
+    this.#forget();
+  }
+
+  /** Text of the files that DestinationRules name, by path. */
+  setFiles(files: Readonly<Record<string, string>>): void {
+    this.#files = files;
+    this.#forget();
+  }
+
+  /** The route of each request of one connection; looked up again after a change of Host or of the snapshot. */
+  router(direction: OutboundDirection, tableOf: () => RouteTable | null): (head: RequestHead) => HttpRoute {
+    let version = -1;
+    let authority = '';
+    let route: HttpRoute | null = null;
+    return (head) => {
+      if (route === null || version !== this.#version || authority !== head.authority) {
+        const table = tableOf();
+        const cluster = table === null ? '' : clusterOfHost(table, head.authority);
+        route = this.#routeOf(cluster, direction, head.authority);
+        ({ authority } = head);
+        version = this.#version;
+      }
+      return route;
+    };
+  }
+
+  /** What a TCP connection to this cluster dials; '' goes where the app meant to. */
+  tcpUpstream(cluster: string, direction: OutboundDirection): ClusterUpstream {
+    const plan = this.#planOf(cluster);
+    if (plan === null) return this.#passthrough(direction.destination);
+    return this.#upstreamOf(plan, 'tcp', direction.destination, serverNameOf(plan, ''));
+  }
+
+  tcpClusterName(cluster: string): string {
+    return cluster === '' ? PASSTHROUGH_CLUSTER : cluster;
+  }
+
+  /** Where the requests of a cluster are counted. */
+  requestCounter(cluster: string): RequestCounter {
+    const known = this.#requests.get(cluster);
+    if (known !== undefined) return known;
+    const { counters, ownSpiffeId } = this.#deps;
+    const { workload } = this.#snapshot!;
+    const labels = outboundTrafficLabels(workload, this.#planOf(cluster), cluster, ownSpiffeId(), 'http');
+    const counter = counters.requestCounter(labels);
+    this.#requests.set(cluster, counter);
+    return counter;
+  }
+
+  planOf(cluster: string): ClusterPlan | null {
+    return this.#planOf(cluster);
+  }
+
+  close(): void {
+    this.#forget();
+  }
+
+  #planOf(cluster: string): ClusterPlan | null {
+    const { clusters } = this.#snapshot!.outbound;
+    return Object.hasOwn(clusters, cluster) ? clusters[cluster]! : null;
+  }
+
+  #routeOf(cluster: string, direction: OutboundDirection, authority: string): HttpRoute {
+    const plan = this.#planOf(cluster);
+    if (plan !== null && !(plan.discovery === 'original-destination' && direction.listener !== '')) {
+      return this.#clusterRoute(plan, direction.destination, authority);
+    }
+    const isOpen = this.#snapshot!.outbound.unknownDestinations === 'ALLOW_ANY';
+    // An egress listener knows nothing of where the app meant to go: only Host could say, and that is unknown.
+    if (isOpen && direction.listener === '') return this.#passthroughRoute(direction.destination);
+    return (this.#refusing ??= this.#makeRoute(
+      BLACK_HOLE_CLUSTER,
+      'block_all',
+      this.#makeUpstream(BLACK_HOLE_CLUSTER, []),
+      0,
+    ));
+  }
+
+  #clusterRoute(plan: ClusterPlan, destination: Address, authority: string): HttpRoute {
+    const serverName = serverNameOf(plan, authority);
+    const key = keyOf(plan, destination, serverName);
+    const known = this.#routes.get(key);
+    if (known !== undefined) return known;
+    const upstream = this.#upstreamOf(plan, 'http', destination, serverName);
+    const route = this.#makeRoute(plan.name, 'default', upstream, CONNECT_RETRIES);
+    this.#remember(this.#routes, key, route);
+    return route;
+  }
+
+  #passthroughRoute(destination: Address): HttpRoute {
+    const key = `allow_any ${formatAddress(destination)}`;
+    const known = this.#routes.get(key);
+    if (known !== undefined) return known;
+    const upstream = this.#passthrough(destination);
+    const route = this.#makeRoute(PASSTHROUGH_CLUSTER, 'allow_any', upstream, 0);
+    this.#remember(this.#routes, key, route);
+    return route;
+  }
+
+  #makeRoute(cluster: string, routeName: string, opener: ClusterUpstream, connectRetries: number): HttpRoute {
+    const counters = this.#deps.counters.cluster(cluster);
+    return {
+      filters: this.#filters!,
+      opener,
+      defaultAuthority: '',
+      cluster,
+      routeName,
+      refuse: cluster === BLACK_HOLE_CLUSTER ? 'unknown_destination' : null,
+      connectRetries,
+      sendsAttemptCount: true,
+      serverName: 'envoy',
+      onRetry: () => {
+        counters.rqRetry++;
+      },
+      onRetryAnswered: () => {
+        counters.rqRetrySuccess++;
+      },
+    };
+  }
+
+  #passthrough({ ip, port }: Address): ClusterUpstream {
+    const key = `${PASSTHROUGH_CLUSTER} ${ip} ${port}`;
+    const known = this.#upstreams.get(key);
+    if (known !== undefined) return known;
+    const target: DialTarget = { host: ip, port, cluster: PASSTHROUGH_CLUSTER };
+    const upstream = this.#makeUpstream(PASSTHROUGH_CLUSTER, [{ target, weight: 1 }]);
+    this.#remember(this.#upstreams, key, upstream);
+    return upstream;
+  }
+
+  #upstreamOf(
+    plan: ClusterPlan,
+    kind: 'http' | 'tcp',
+    { ip, port }: Address,
+    serverName: string,
+  ): ClusterUpstream {
+    const key = `${kind} ${keyOf(plan, { ip, port }, serverName)}`;
+    const known = this.#upstreams.get(key);
+    if (known !== undefined) return known;
+    const tls = plan.tls === null ? null : dialTls(plan.tls, kind, serverName, this.#files);
+    const stated =
+      plan.discovery === 'original-destination'
+        ? [{ host: ip, port, tls: plan.tls !== null, weight: 1 }]
+        : plan.endpoints;
+    // Never in plaintext because a file is not at hand.
+    const endpoints = stated.filter((endpoint) => !endpoint.tls || tls !== null);
+    const upstream = this.#makeUpstream(
+      plan.name,
+      endpoints.map(({ host, port: to, tls: marked, weight }) => ({
+        target: { host, port: to, cluster: plan.name, ...(marked && tls !== null ? { tls } : {}) },
+        weight,
+      })),
+    );
+    this.#remember(this.#upstreams, key, upstream);
+    return upstream;
+  }
+
+  #makeUpstream(name: string, endpoints: readonly UpstreamEndpoint[]): ClusterUpstream {
+    const { counters, log, pools } = this.#deps;
+    return new ClusterUpstream({ name, endpoints }, { pools, log, counters: counters.cluster(name) });
+  }
+
+  #remember<T>(map: Map<string, T>, key: string, value: T): void {
+    const named = Object.keys(this.#snapshot!.outbound.clusters).length;
+    if (map.size >= MAX_ADDRESS_UPSTREAMS + 2 * named) map.clear();
+    map.set(key, value);
+  }
+
+  #forget(): void {
+    this.#routes.clear();
+    this.#upstreams.clear();
+    this.#requests.clear();
+    this.#refusing = null;
+    this.#version++;
+  }
+}
+
+function keyOf(plan: ClusterPlan, destination: Address, serverName: string): string {
+  if (plan.discovery === 'original-destination')
+    return `${plan.name} ${serverName} ${destination.ip} ${destination.port}`;
+  return serverName === '' ? plan.name : `${plan.name} ${serverName}`;
+}
+
+/** The name in SNI where the rule has none: of a wildcard host only the request can say it. */
+function serverNameOf(plan: ClusterPlan, authority: string): string {
+  if (plan.tls?.kind !== 'external' || plan.tls.sni !== '') return '';
+  return plan.host.startsWith('*') ? authority.replace(/:[0-9]+$/, '').toLowerCase() : plan.host;
+}
+
+function dialTls(
+  tls: ClusterTls,
+  kind: 'http' | 'tcp',
+  serverName: string,
+  files: Readonly<Record<string, string>>,
+): DialTls | null {
+  if (tls.kind === 'istio') {
+    const alpn = kind === 'http' ? HTTP_ALPN : TCP_ALPN;
+    return { kind: 'istio', sni: tls.sni, alpn, subjectAltNames: tls.subjectAltNames, external: null };
+  }
+  const named = [tls.caCertificates, tls.clientCertificate, tls.privateKey];
+  if (named.some((path) => path !== '' && !Object.hasOwn(files, path))) return null;
+  const textOf = (path: string): string => (path === '' ? '' : files[path]!);
+  const sni = tls.sni === '' ? serverName : tls.sni;
+  return {
+    kind: 'external',
+    sni: isIP(sni) === 0 ? sni : '',
+    alpn: NO_ALPN,
+    subjectAltNames: tls.subjectAltNames,
+    external: {
+      verify: tls.verify,
+      caPem: textOf(tls.caCertificates),
+      certificatePem: textOf(tls.clientCertificate),
+      privateKeyPem: textOf(tls.privateKey),
+    },
+  };
+}
