@@ -55,7 +55,8 @@ export class Queue<T> {
   }
 
   async next(): Promise<T> {
-    const seen = (): string => `${this.all.length} before`;
+    const seen = (): string =>
+      this.all.map((item) => (typeof item === 'string' ? item : typeof item)).join(' | ');
     while (this.left === 0) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#wake = resolve;
