@@ -100,8 +100,7 @@ function readNames(root: FieldReader | null): string[] {
 }
 
 function readTokens(root: FieldReader | null, settings: ConfigSettings, folder: string): DevelopmentTokens[] {
-  const isList = root?.node('tokens')?.kind === 'list';
-  if (root === null || !root.has('tokens') || (isList && root.list('tokens')?.length === 0)) {
+  if (root === null || root.hasNoItems('tokens')) {
     const message = 'no tokens are verified: nobody could be given a certificate';
     settings.report('tokens', 'missing_field', message, `add tokens, and there ${DEVELOPMENT_FIX}`);
     return [];

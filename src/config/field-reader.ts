@@ -164,6 +164,12 @@ export class FieldReader {
     return null;
   }
 
+  /** Absent, or an empty list; a value of another type is an error that `list` notes. */
+  hasNoItems(name: string): boolean {
+    const node = this.node(name);
+    return node === null || (node.kind === 'list' && node.items.length === 0);
+  }
+
   /** A list of mappings, each with its own reader: `ports[0]`. */
   objects(name: string): FieldReader[] {
     const readers: FieldReader[] = [];

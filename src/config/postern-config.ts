@@ -120,7 +120,7 @@ function buildConfig({ settings, root, file, folder }: SettingsSource): PosternC
     drainMaxMs: settings.number('drainMax') ?? 0,
   };
   checkTogether(settings, built);
-  if ((root?.list('config') ?? []).length === 0 && !isWrongList(root)) {
+  if (root?.hasNoItems('config') !== false) {
     const message = 'no Istio documents are listed: every port takes plaintext and mTLS';
     settings.report('config', 'empty', message, 'add config: [./mesh]', 'warning');
   }
@@ -244,12 +244,6 @@ function readEntries(root: FieldReader | null, folder: string): ConfigEntry[] {
     }
   }
   return entries;
-}
-
-/** `config` is there and is no list, which is an error of its own. */
-function isWrongList(root: FieldReader | null): boolean {
-  const node = root?.node('config') ?? null;
-  return node !== null && node.kind !== 'list';
 }
 
 function isEndpoint(value: unknown): value is Endpoint {

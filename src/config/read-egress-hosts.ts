@@ -13,7 +13,7 @@ const FIX = 'write it as foo/reviews.foo.svc.cluster.local, ./* or */*';
 /** What is wrong is noted; without a host a listener reaches nothing, and that is an error. */
 export function readEgressHosts(listener: FieldReader): EgressHost[] {
   const texts = listener.texts('hosts');
-  if ((listener.list('hosts') ?? []).length === 0 && !isWrongType(listener)) {
+  if (listener.hasNoItems('hosts')) {
     const message = 'the egress listener has no hosts';
     listener.report('hosts', 'missing_field', message, 'add hosts: ["./*"]');
   }
@@ -27,11 +27,6 @@ export function readEgressHosts(listener: FieldReader): EgressHost[] {
     else hosts.push(parsed);
   }
   return hosts;
-}
-
-function isWrongType(listener: FieldReader): boolean {
-  const node = listener.node('hosts');
-  return node !== null && node.kind !== 'list';
 }
 
 /** The host, or what is wrong with it. */

@@ -50,7 +50,7 @@ export function readServiceEntry(document: FieldReader, origin: ResourceOrigin):
 
 function readHosts(spec: FieldReader): string[] {
   const hosts = spec.texts('hosts');
-  if (hosts.length === 0 && (spec.list('hosts') ?? []).length === 0) {
+  if (spec.hasNoItems('hosts')) {
     spec.report('hosts', 'missing_field', 'the entry has no host', 'add hosts: [reviews.example.com]');
   }
   const good: string[] = [];

@@ -335,7 +335,7 @@ describe('postern.yaml from the environment and from flags', () => {
       const found = JSON.stringify(
         valueAt(
           config,
-          key.path.replace(/^identity\.(?:files\.|(?=sds))/, 'identity.').replace('.sds', '.socket'),
+          key.path.replace('identity.files.', 'identity.').replace('identity.sds', 'identity.socket'),
         ),
       );
       assert.equal(found, JSON.stringify(expectedValue(key, text)));
