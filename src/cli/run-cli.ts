@@ -12,6 +12,9 @@ import { commandHelp, overview } from './help.ts';
 /** Loaded by name, so that a sidecar does not pay for what other commands import. */
 const LOADERS: Readonly<Record<string, () => Promise<Command>>> = {
   proxy: async () => (await import('./proxy-command.ts')).proxyCommand,
+  agent: async () => (await import('./agent-command.ts')).agentCommand,
+  ca: async () => (await import('./ca-command.ts')).caCommand,
+  token: async () => (await import('./token-command.ts')).tokenCommand,
   validate: async () => (await import('./validate-command.ts')).validateCommand,
   wait: async () => (await import('./wait-command.ts')).waitCommand,
   demo: async () => (await import('./demo-command.ts')).demoCommand,
