@@ -135,8 +135,13 @@ function readDevelopment(fields: FieldReader, folder: string): DevelopmentTokens
     fields.report('publicKey', 'missing_field', 'publicKey is missing', fix);
   }
   const audiences = fields.texts('audiences');
-  if (fields.has('audiences') && audiences.every((audience) => audience === '')) {
-    fields.report('audiences', 'bad_value', 'audiences has no audience', 'write [istio-ca] or remove it');
+  if (audiences.includes('') || (fields.has('audiences') && fields.hasNoItems('audiences'))) {
+    fields.report(
+      'audiences',
+      'bad_value',
+      'audiences has none, or an empty one',
+      'write [istio-ca] or remove it',
+    );
   }
   return {
     kind: 'development',

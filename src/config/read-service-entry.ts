@@ -204,7 +204,7 @@ function checkEndpoints(
     for (const name of reader.object('ports')?.names() ?? []) {
       if (names.has(name)) continue;
       const message = `the entry has no port named "${shown(name)}"`;
-      const fix = `write one of ${[...names].join(', ')}`;
+      const fix = names.size === 0 ? 'add ports to the entry' : `write one of ${[...names].join(', ')}`;
       reader.object('ports')?.report(name, 'bad_value', message, fix);
     }
   }

@@ -151,6 +151,11 @@ admin: {bind: "::1", port: 1}
       ['error bad_value 3:31 tokens[0].development.audiences'],
     ],
     [
+      'development tokens for an audience without name',
+      token('development: {publicKey: a, audiences: [istio-ca, ""]}'),
+      ['error bad_value 3:31 tokens[0].development.audiences'],
+    ],
+    [
       'development tokens of an empty issuer',
       token('development: {publicKey: a, issuer: ""}'),
       ['error bad_value 3:39 tokens[0].development.issuer'],
