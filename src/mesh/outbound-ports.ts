@@ -36,6 +36,8 @@ export function capturedPort(
   };
 }
 
+const HTTP_PROTOCOLS: ReadonlySet<string> = new Set(['HTTP', 'HTTP2', 'GRPC', 'GRPC-WEB']);
+
 /** An egress listener: addresses tell nothing there, for all clients dial the listener's own. */
 export function listenerRoutes(
   egress: SidecarEgress,
@@ -45,11 +47,11 @@ export function listenerRoutes(
 ): OutboundPortPlan {
   const { number, protocol } = egress.port ?? { number: 0, protocol: null };
   const none = { byAddress: {}, byBlock: [], bySni: null, http: null, httpOnly: false, any: '' } as const;
-  if (protocol === 'HTTP_PROXY' || number === 0) {
+  if (protocol === 'HTTP_PROXY' || (number === 0 && (protocol === null || HTTP_PROTOCOLS.has(protocol)))) {
     const table = tableOfAllPorts(String(number), ports.filter(speaksHttp), clientNamespace);
     return { ...none, http: table, httpOnly: true };
   }
-  const ofNumber = ports.filter(({ port }) => port.number === number);
+  const ofNumber = number === 0 ? ports : ports.filter(({ port }) => port.number === number);
   const http = ofNumber.filter(speaksHttp);
   switch (protocol) {
     case 'HTTP':
