@@ -34,9 +34,7 @@ export function refuseUnverified(
   if (certificate === undefined) return upstreamRefusal(NO_SERVER_CERTIFICATE);
   if (socket.authorized) return null;
   // Typed as an Error, and a code in fact.
-  return upstreamRefusal(
-    unverified(certificate, String(socket.authorizationError), trust, nowMs, 'server'),
-  );
+  return upstreamRefusal(unverified(certificate, String(socket.authorizationError), trust, nowMs, 'server'));
 }
 
 export interface AcceptedServer {

@@ -67,7 +67,8 @@ const ALERT_HINTS: Readonly<Record<string, string>> = {
     'the server found no common parameters, or wants a client certificate: compare cipher suites and tls.mode',
   no_application_protocol:
     'the server speaks none of the ALPN protocols that we offer: compare the protocol of the port on both sides',
-  unrecognized_name: 'the server has nothing under the SNI that we sent: compare tls.sni of the DestinationRule',
+  unrecognized_name:
+    'the server has nothing under the SNI that we sent: compare tls.sni of the DestinationRule',
   access_denied: 'the server refused our identity: compare our SPIFFE ID with what it expects',
 };
 
