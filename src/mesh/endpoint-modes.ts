@@ -13,7 +13,10 @@ import {
 } from './peer-authentication.ts';
 
 interface NamespacePolicies {
-  readonly policies: readonly PeerAuthentication[];
+  /** For every workload of the namespace. */
+  readonly general: readonly PeerAuthentication[];
+  /** The others by one pair of their selector. */
+  readonly byPair: ReadonlyMap<string, readonly PeerAuthentication[]>;
   /** The labels that any selector of them looks at. */
   readonly keys: readonly string[];
   readonly modes: Map<string, EffectiveModes>;
@@ -24,15 +27,15 @@ const NO_LABELS: Readonly<Record<string, string>> = {};
 export class EndpointModes {
   readonly #byNamespace = new Map<string, PeerAuthentication[]>();
   readonly #known = new Map<string, NamespacePolicies>();
+  readonly #ages = new Map<PeerAuthentication, number>();
   readonly #rootNamespace: string;
 
   /** `policies` oldest first. */
   constructor(policies: readonly PeerAuthentication[], rootNamespace: string) {
     this.#rootNamespace = rootNamespace;
-    for (const policy of policies) {
-      const others = this.#byNamespace.get(policy.namespace);
-      if (others === undefined) this.#byNamespace.set(policy.namespace, [policy]);
-      else others.push(policy);
+    for (const [age, policy] of policies.entries()) {
+      this.#ages.set(policy, age);
+      push(this.#byNamespace, policy.namespace, policy);
     }
   }
 
@@ -47,16 +50,16 @@ export class EndpointModes {
   }
 
   #modes(namespace: string, labels: Readonly<Record<string, string>>): EffectiveModes {
-    const { policies, keys, modes } = this.#policiesOf(namespace);
+    const { general, byPair, keys, modes } = this.#policiesOf(namespace);
     const key = JSON.stringify(keys.map((name) => (Object.hasOwn(labels, name) ? labels[name] : null)));
     const known = modes.get(key);
     if (known !== undefined) return known;
-    const made = effectiveModes(policies, this.#rootNamespace, {
-      namespace,
-      serviceAccount: '',
-      name: '',
-      labels,
-    });
+    // Of several that select one workload the oldest wins, wherever they were found.
+    const selecting = Object.entries(labels)
+      .flatMap(([name, value]) => byPair.get(`${name}=${value}`) ?? [])
+      .toSorted((a, b) => this.#ages.get(a)! - this.#ages.get(b)!);
+    const workload = { namespace, serviceAccount: '', name: '', labels };
+    const made = effectiveModes([...general, ...selecting], this.#rootNamespace, workload);
     modes.set(key, made);
     return made;
   }
@@ -66,14 +69,24 @@ export class EndpointModes {
     if (known !== undefined) return known;
     const own = this.#byNamespace.get(namespace) ?? [];
     const mesh = namespace === this.#rootNamespace ? [] : (this.#byNamespace.get(this.#rootNamespace) ?? []);
-    const keys = new Set(own.flatMap((policy) => Object.keys(policy.matchLabels ?? {})));
-    const made: NamespacePolicies = {
-      // A selector in the root namespace selects nobody.
-      policies: [...mesh.filter((policy) => policy.matchLabels === null), ...own],
-      keys: [...keys],
-      modes: new Map(),
-    };
+    const keys = new Set<string>();
+    const byPair = new Map<string, PeerAuthentication[]>();
+    // A selector in the root namespace selects nobody.
+    const general = mesh.filter((policy) => policy.matchLabels === null);
+    for (const policy of own) {
+      const pairs = Object.entries(policy.matchLabels ?? {});
+      if (pairs[0] === undefined) general.push(policy);
+      else push(byPair, pairs[0].join('='), policy);
+      for (const [name] of pairs) keys.add(name);
+    }
+    const made: NamespacePolicies = { general, byPair, keys: [...keys], modes: new Map() };
     this.#known.set(namespace, made);
     return made;
   }
+}
+
+function push(map: Map<string, PeerAuthentication[]>, key: string, policy: PeerAuthentication): void {
+  const others = map.get(key);
+  if (others === undefined) map.set(key, [policy]);
+  else others.push(policy);
 }
