@@ -1,6 +1,6 @@
 /**
  * Whether and how TLS is spoken to the endpoints of one service port: by DestinationRule, else auto mTLS.
- * (semantics 4.1 to 4.3)
+ * (API: networking.istio.io ClientTLSSettings)
  */
 import type { ClientTls, DestinationRule } from '../config/resources.ts';
 import type { EndpointModes } from './endpoint-modes.ts';

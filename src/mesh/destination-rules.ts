@@ -1,6 +1,7 @@
 /**
  * Which DestinationRule speaks for a service, seen from one workload: the client's namespace, then the service's,
- * then the root namespace; in each the most specific host; of one host the oldest. (semantics 4.1)
+ * then the root namespace; in each the most specific host; of one host the oldest.
+ * (API: networking.istio.io DestinationRule)
  */
 import type { DestinationRule } from '../config/resources.ts';
 import { expandRuleHost, holdsHost, isWildcard } from './host-names.ts';

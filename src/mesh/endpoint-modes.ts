@@ -1,5 +1,5 @@
 /**
- * The mTLS mode of other workloads' ports, from their own labels and namespace (semantics 4.2).
+ * The mTLS mode of other workloads' ports, from their own labels and namespace.
  *
  * Endpoints that no selector tells apart share one answer: the cost grows with the endpoints, not with their
  * number times the policies.

@@ -1,6 +1,7 @@
 /**
  * v1 Services and ServiceEntries as one kind of thing: hosts with ports, addresses and a way to find endpoints,
- * as far as one namespace sees them. (semantics 4.3; names and endpoints)
+ * as far as one namespace sees them.
+ * (API: networking.istio.io ServiceEntry)
  */
 import type { IstioProtocol, Resources, Service, ServiceEntry } from '../config/resources.ts';
 import { canonicalIp, parseAddressBlock } from './address-blocks.ts';

@@ -1,6 +1,6 @@
 /**
  * The instances of a service: WorkloadEntries that its selector matches, addresses of Endpoints and EndpointSlices,
- * endpoints of a ServiceEntry, or its own host by DNS. (semantics 4.3)
+ * endpoints of a ServiceEntry, or its own host by DNS.
  *
  * Indexed once, so that thousands of services cost no more than their own instances.
  */

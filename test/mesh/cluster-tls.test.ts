@@ -81,6 +81,25 @@ const MODES: readonly (readonly [string, Partial<ClientTls>, unknown, readonly s
   ['MUTUAL', { mode: 'MUTUAL', ...FILES }, external(FILES), ALL],
 ];
 
+const withPort = (port: number, tls: Partial<ClientTls> | null): Given => ({
+  ...MIXED,
+  destinationRules: [destinationRule({ tls: { mode: 'DISABLE' }, ports: { [port]: tls } })],
+});
+
+const withEntry = (tls: Partial<ClientTls>): Given => ({
+  serviceEntries: [
+    serviceEntry({
+      ports: [{ number: 443, protocol: 'HTTP' }],
+      endpoints: [workloadSpec({ address: '1.2.3.4' })],
+      subjectAltNames: ['se.example.com'],
+    }),
+  ],
+  destinationRules: [destinationRule({ host: 'api.example.com', tls: { mode: 'SIMPLE', ...tls } })],
+});
+
+const tlsOf = (tls: Partial<ClientTls>): unknown =>
+  clusterOf(withEntry(tls), 'outbound|443||api.example.com').tls;
+
 describe('a DestinationRule', () => {
   for (const [what, tls, wanted, endpoints] of MODES) {
     it(`of mode ${what} decides for every endpoint`, () => {
@@ -94,22 +113,18 @@ describe('a DestinationRule', () => {
   });
 
   it('has its whole policy replaced by an entry for the port, field by field not inherited', () => {
-    const ports = (port: number, tls: Partial<ClientTls> | null): Given => ({
-      ...MIXED,
-      destinationRules: [destinationRule({ tls: { mode: 'DISABLE' }, ports: { [port]: tls } })],
-    });
-    assert.deepEqual(shown(ports(8000, null)), [
+    assert.deepEqual(shown(withPort(8000, null)), [
       istio(),
       ['10.0.0.2:8080 tls', '10.0.0.3:8080'],
       'auto mTLS',
     ]);
-    assert.deepEqual(shown(ports(8000, { mode: 'ISTIO_MUTUAL' })), [
+    assert.deepEqual(shown(withPort(8000, { mode: 'ISTIO_MUTUAL' })), [
       istio(),
       ALL,
       'DestinationRule foo/httpbin',
     ]);
     // The service's port counts, never the endpoint's.
-    assert.deepEqual(shown(ports(8080, null)), [null, NONE, 'DestinationRule foo/httpbin']);
+    assert.deepEqual(shown(withPort(8080, null)), [null, NONE, 'DestinationRule foo/httpbin']);
   });
 
   it('warns of ISTIO_MUTUAL with an endpoint without sidecar, once', () => {
@@ -119,18 +134,6 @@ describe('a DestinationRule', () => {
   });
 
   it('of SIMPLE takes the names of the ServiceEntry where it has none, and then still compares the name', () => {
-    const given = (tls: Partial<ClientTls>): Given => ({
-      serviceEntries: [
-        serviceEntry({
-          ports: [{ number: 443, protocol: 'HTTP' }],
-          endpoints: [workloadSpec({ address: '1.2.3.4' })],
-          subjectAltNames: ['se.example.com'],
-        }),
-      ],
-      destinationRules: [destinationRule({ host: 'api.example.com', tls: { mode: 'SIMPLE', ...tls } })],
-    });
-    const tlsOf = (tls: Partial<ClientTls>): unknown =>
-      clusterOf(given(tls), 'outbound|443||api.example.com').tls;
     assert.deepEqual(tlsOf({}), external({ subjectAltNames: ['se.example.com'] }));
     assert.deepEqual(
       tlsOf({ subjectAltNames: ['x.y'] }),
@@ -252,21 +255,21 @@ describe('auto mTLS', () => {
 
   it('is spoken to a headless Service only if every instance has a sidecar, and it has one', () => {
     const headless = service({ headless: true, ports: [{ name: 'tcp', port: 8000 }] });
-    const tlsOf = (workloadEntries: Given['workloadEntries'] & object): unknown => {
+    const tlsWith = (workloadEntries: Given['workloadEntries'] & object): unknown => {
       const { tls, discovery } = clusterOf({ services: [headless], workloadEntries }, NAME);
       assert.equal(discovery, 'original-destination');
       return tls;
     };
-    assert.deepEqual(tlsOf([MESHED]), istio());
-    assert.equal(tlsOf([MESHED, BARE]), null);
-    assert.equal(tlsOf([]), null);
+    assert.deepEqual(tlsWith([MESHED]), istio());
+    assert.equal(tlsWith([MESHED, BARE]), null);
+    assert.equal(tlsWith([]), null);
   });
 });
 
-describe('the expected identities of a service', () => {
-  const identities = (given: Given, name = NAME): readonly string[] | undefined =>
-    clusterOf(given, name).tls?.subjectAltNames;
+const identitiesOf = (given: Given, name = NAME): readonly string[] | undefined =>
+  clusterOf(given, name).tls?.subjectAltNames;
 
+describe('the expected identities of a service', () => {
   it('are the service accounts of all its endpoints, of every port', () => {
     const given: Given = {
       services: [
@@ -284,13 +287,13 @@ describe('the expected identities of a service', () => {
       ],
     };
     const both = ['spiffe://cluster.local/ns/foo/sa/one', 'spiffe://cluster.local/ns/foo/sa/two'];
-    assert.deepEqual(identities(given), both);
-    assert.deepEqual(identities(given, 'outbound|9000||httpbin.foo.svc.cluster.local'), both);
+    assert.deepEqual(identitiesOf(given), both);
+    assert.deepEqual(identitiesOf(given, 'outbound|9000||httpbin.foo.svc.cluster.local'), both);
   });
 
   it('stand under every trust domain of the mesh', () => {
     const meshConfig = { trustDomain: 'td.one', trustDomainAliases: ['td.two', 'td.three'] };
-    assert.deepEqual(identities({ ...MIXED, meshConfig }), [
+    assert.deepEqual(identitiesOf({ ...MIXED, meshConfig }), [
       'spiffe://td.one/ns/foo/sa/httpbin',
       'spiffe://td.two/ns/foo/sa/httpbin',
       'spiffe://td.three/ns/foo/sa/httpbin',
@@ -306,7 +309,7 @@ describe('the expected identities of a service', () => {
       subjectAltNames: ['spiffe://other/ns/x/sa/y', 'plain.name'],
     });
     assert.deepEqual(
-      identities({ serviceEntries: [entry], meshConfig: { trustDomainAliases: ['td.two'] } }),
+      identitiesOf({ serviceEntries: [entry], meshConfig: { trustDomainAliases: ['td.two'] } }),
       [
         ID,
         'spiffe://other/ns/x/sa/y',
@@ -319,7 +322,7 @@ describe('the expected identities of a service', () => {
 
   it('are none where no endpoint states a service account: any member of the mesh', () => {
     const given = { services: [HTTPBIN], workloadEntries: [workloadEntry({ tlsMode: 'istio' })] };
-    assert.deepEqual(identities(given), []);
+    assert.deepEqual(identitiesOf(given), []);
   });
 
   it('come with a WorkloadEntry whose address equals one of Endpoints', () => {

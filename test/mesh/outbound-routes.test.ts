@@ -108,18 +108,28 @@ describe('Host names a service', () => {
   });
 });
 
-describe('a destination port', () => {
-  const tcp = (name: string, clusterIps: readonly string[], portName = 'tcp'): ReturnType<typeof service> =>
-    service({ name, clusterIps, ports: [{ name: portName, port: 9000 }] });
-  const cluster = (name: string): string => `outbound|9000||${name}.foo.svc.cluster.local`;
-  const shown = (given: Given): unknown => {
-    const { byAddress, bySni, http, httpOnly, any } = planOf(given, 9000);
-    const addresses = Object.entries(byAddress).map(
-      ([ip, route]) => `${ip} ${route.protocol} ${route.cluster}`,
-    );
-    return { addresses, bySni, http: http !== null, httpOnly, any };
-  };
+const tcp = (name: string, clusterIps: readonly string[], portName = 'tcp'): ReturnType<typeof service> =>
+  service({ name, clusterIps, ports: [{ name: portName, port: 9000 }] });
 
+const cluster = (name: string): string => `outbound|9000||${name}.foo.svc.cluster.local`;
+
+const shown = (given: Given): unknown => {
+  const { byAddress, bySni, http, httpOnly, any } = planOf(given, 9000);
+  const addresses = Object.entries(byAddress).map(
+    ([ip, route]) => `${ip} ${route.protocol} ${route.cluster}`,
+  );
+  return { addresses, bySni, http: http !== null, httpOnly, any };
+};
+
+const inBlock = (name: string, block: string): ReturnType<typeof serviceEntry> =>
+  external({
+    name,
+    hosts: [`${name}.example.com`],
+    addresses: [block],
+    ports: [{ number: 9000, protocol: 'TCP' }],
+  });
+
+describe('a destination port', () => {
   it('tells TCP services by address', () => {
     assert.deepEqual(shown({ services: [tcp('a', ['10.96.0.1', 'FD00::1']), tcp('b', ['10.96.0.2'])] }), {
       addresses: [
@@ -145,7 +155,7 @@ describe('a destination port', () => {
     });
     const { routes } = planOf(given, 9000).byAddress['10.96.0.1']!;
     assert.equal(routes?.name, 'a.foo.svc.cluster.local:9000');
-    for (const host of ['whatever', 'x:1', '']) assert.equal(clusterOfHost(routes!, host), cluster('a'));
+    for (const host of ['whatever', 'x:1', '']) assert.equal(clusterOfHost(routes, host), cluster('a'));
   });
 
   it('tells single instances of a headless TCP Service by their addresses', () => {
@@ -213,14 +223,7 @@ describe('a destination port', () => {
   });
 
   it('tells CIDR blocks, the smallest first', () => {
-    const entry = (name: string, block: string): ReturnType<typeof serviceEntry> =>
-      external({
-        name,
-        hosts: [`${name}.example.com`],
-        addresses: [block],
-        ports: [{ number: 9000, protocol: 'TCP' }],
-      });
-    const given = { serviceEntries: [entry('wide', '10.0.0.0/8'), entry('narrow', '10.1.0.0/16')] };
+    const given = { serviceEntries: [inBlock('wide', '10.0.0.0/8'), inBlock('narrow', '10.1.0.0/16')] };
     const plan = planOf(given, 9000);
     assert.deepEqual(
       plan.byBlock.map(({ first, last, route }) => [first, last, route.cluster]),

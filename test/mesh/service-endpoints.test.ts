@@ -145,63 +145,64 @@ describe('the endpoints of a Service', () => {
   });
 });
 
+const entryOf = (given: Partial<Parameters<typeof serviceEntry>[0]>): Given => ({
+  serviceEntries: [
+    serviceEntry({ ports: [{ number: 443, name: 'tls', protocol: 'TLS', targetPort: 8443 }], ...given }),
+  ],
+  workloadEntries: [
+    plain('10.0.0.2'),
+    plain('10.0.0.3', { ports: { tls: 1 } }),
+    plain('10.0.0.4', { namespace: 'bar' }),
+  ],
+});
+
 describe('the endpoints of a ServiceEntry', () => {
   const NAMED = 'outbound|443||api.example.com';
-  const entry = (given: Partial<Parameters<typeof serviceEntry>[0]>): Given => ({
-    serviceEntries: [
-      serviceEntry({ ports: [{ number: 443, name: 'tls', protocol: 'TLS', targetPort: 8443 }], ...given }),
-    ],
-    workloadEntries: [
-      plain('10.0.0.2'),
-      plain('10.0.0.3', { ports: { tls: 1 } }),
-      plain('10.0.0.4', { namespace: 'bar' }),
-    ],
-  });
 
   it('are those stated, at the targetPort or a port of their own', () => {
     const endpoints = [
       workloadSpec({ address: '1.2.3.4' }),
       workloadSpec({ address: 'b.example.com', ports: { tls: 9 } }),
     ];
-    assert.deepEqual(of(entry({ endpoints }), NAMED), ['1.2.3.4:8443', 'b.example.com:9']);
+    assert.deepEqual(of(entryOf({ endpoints }), NAMED), ['1.2.3.4:8443', 'b.example.com:9']);
   });
 
   it('are the workloads of its namespace that it selects', () => {
-    assert.deepEqual(of(entry({ workloadSelector: { app: 'httpbin' } }), NAMED), [
+    assert.deepEqual(of(entryOf({ workloadSelector: { app: 'httpbin' } }), NAMED), [
       '10.0.0.2:8443',
       '10.0.0.3:1',
     ]);
-    const none = entry({ workloadSelector: { app: 'gone' } });
+    const none = entryOf({ workloadSelector: { app: 'gone' } });
     assert.deepEqual(of(none, NAMED), []);
     assert.deepEqual(warningsOf(none), ['no_endpoints spec.workloadSelector']);
   });
 
   it('are each host itself by DNS where none is stated', () => {
     for (const resolution of ['DNS', 'DNS_ROUND_ROBIN'] as const) {
-      const given = entry({ resolution, hosts: ['api.example.com', 'b.example.com'] });
+      const given = entryOf({ resolution, hosts: ['api.example.com', 'b.example.com'] });
       assert.deepEqual(of(given, NAMED), ['api.example.com:8443']);
       assert.deepEqual(of(given, 'outbound|443||b.example.com'), ['b.example.com:8443']);
-      const stated = entry({ resolution, endpoints: [workloadSpec({ address: 'c.example.com' })] });
+      const stated = entryOf({ resolution, endpoints: [workloadSpec({ address: 'c.example.com' })] });
       assert.deepEqual(of(stated, NAMED), ['c.example.com:8443']);
     }
   });
 
   it('are none with resolution NONE: dialled where the client meant to go', () => {
-    const given = entry({ resolution: 'NONE' });
+    const given = entryOf({ resolution: 'NONE' });
     const cluster = clusterOf(given, NAMED);
     assert.deepEqual([cluster.discovery, cluster.endpoints], ['original-destination', []]);
     assert.deepEqual(warningsOf(given), []);
   });
 
   it('are missed: a warning', () => {
-    assert.deepEqual(warningsOf(entry({})), ['no_endpoints spec']);
-    assert.deepEqual(warningsOf(entry({ resolution: 'DNS', hosts: ['*.example.com'] })), [
+    assert.deepEqual(warningsOf(entryOf({})), ['no_endpoints spec']);
+    assert.deepEqual(warningsOf(entryOf({ resolution: 'DNS', hosts: ['*.example.com'] })), [
       'no_endpoints spec',
     ]);
   });
 
   it('leave out what cannot be dialled, with a warning', () => {
-    const given = entry({
+    const given = entryOf({
       endpoints: [
         workloadSpec({ address: 'unix:///a.sock' }),
         workloadSpec({ address: '' }),
@@ -215,6 +216,27 @@ describe('the endpoints of a ServiceEntry', () => {
     ]);
   });
 });
+
+const namesake = (name: string, namespace: string): ReturnType<typeof serviceEntry> =>
+  serviceEntry({
+    name,
+    namespace,
+    hosts: ['httpbin.foo.svc.cluster.local'],
+    ports: [{ number: 80, protocol: 'HTTP' }],
+    endpoints: [workloadSpec({})],
+  });
+
+const sourceOf = (given: Given): string => clusterOf(given, NAME).from;
+
+const isSeen = (exportTo: readonly string[], namespace: string): boolean => {
+  const plan = outboundOf({
+    services: [service({ namespace, exportTo, ports: [{ name: 'http', port: 80 }] })],
+    serviceEntries: [serviceEntry({ namespace, exportTo, ports: [{ number: 80, protocol: 'HTTP' }] })],
+  });
+  const count = Object.keys(plan.clusters).length;
+  assert.equal(count === 0 || count === 2, true);
+  return count === 2;
+};
 
 describe('a cluster', () => {
   it('is of one service port, and says where it is from', () => {
@@ -246,24 +268,18 @@ describe('a cluster', () => {
   });
 
   it('is the first service’s of a host and port: a Service, then the client’s own ServiceEntry, then the oldest', () => {
-    const entry = (name: string, namespace: string): ReturnType<typeof serviceEntry> =>
-      serviceEntry({
-        name,
-        namespace,
-        hosts: ['httpbin.foo.svc.cluster.local'],
-        ports: [{ number: 80, protocol: 'HTTP' }],
-        endpoints: [workloadSpec({})],
-      });
-    const from = (given: Given): string => clusterOf(given, NAME).from;
-    const entries = [entry('stranger', 'bar'), entry('own', 'foo'), entry('second', 'baz')];
-    assert.equal(from({ serviceEntries: [entries[0]!, entries[2]!] }), 'ServiceEntry bar/stranger port 80');
-    assert.equal(from({ serviceEntries: entries }), 'ServiceEntry foo/own port 80');
+    const entries = [namesake('stranger', 'bar'), namesake('own', 'foo'), namesake('second', 'baz')];
+    assert.equal(
+      sourceOf({ serviceEntries: [entries[0]!, entries[2]!] }),
+      'ServiceEntry bar/stranger port 80',
+    );
+    assert.equal(sourceOf({ serviceEntries: entries }), 'ServiceEntry foo/own port 80');
     const all: Given = {
       serviceEntries: entries,
       services: [service({ ports: [{ name: 'http', port: 80 }] })],
       workloadEntries: [plain('10.0.0.2')],
     };
-    assert.equal(from(all), 'Service foo/httpbin port http');
+    assert.equal(sourceOf(all), 'Service foo/httpbin port http');
     assert.deepEqual(warningsOf(all), Array(3).fill('duplicate_host spec.ports[0]'));
   });
 
@@ -298,15 +314,6 @@ describe('a cluster', () => {
   });
 
   it('is of services that the client’s namespace may see', () => {
-    const seen = (exportTo: readonly string[], namespace: string): boolean => {
-      const plan = outboundOf({
-        services: [service({ namespace, exportTo, ports: [{ name: 'http', port: 80 }] })],
-        serviceEntries: [serviceEntry({ namespace, exportTo, ports: [{ number: 80, protocol: 'HTTP' }] })],
-      });
-      const count = Object.keys(plan.clusters).length;
-      assert.equal(count === 0 || count === 2, true);
-      return count === 2;
-    };
     const rows: readonly (readonly [readonly string[], boolean, boolean])[] = [
       [[], true, true],
       [['*'], true, true],
@@ -318,7 +325,7 @@ describe('a cluster', () => {
     ];
     for (const [exportTo, fromOwn, fromOther] of rows) {
       assert.deepEqual(
-        [seen(exportTo, 'foo'), seen(exportTo, 'bar')],
+        [isSeen(exportTo, 'foo'), isSeen(exportTo, 'bar')],
         [fromOwn, fromOther],
         exportTo.join(' '),
       );

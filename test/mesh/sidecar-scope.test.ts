@@ -133,31 +133,33 @@ describe('the Sidecar of a workload', () => {
   });
 });
 
-describe('an egress listener', () => {
-  const listeners = (...egress: NonNullable<SidecarGiven['egress']>): readonly EgressListenerPlan[] =>
-    outboundOf(withSidecars({ egress })).listeners;
-  const one = (...egress: NonNullable<SidecarGiven['egress']>): EgressListenerPlan => {
-    const [listener, ...more] = listeners(...egress);
-    if (listener === undefined || more.length > 0) throw new Error(`${more.length + 1} listeners`);
-    return listener;
-  };
-  const of = (
-    number: number,
-    protocol: 'HTTP' | 'HTTP_PROXY' | 'GRPC' | 'TLS' | 'HTTPS' | 'TCP' | 'MYSQL' | null,
-    more: Partial<NonNullable<SidecarGiven['egress']>[number]> = {},
-  ): NonNullable<SidecarGiven['egress']>[number] => ({
-    port: { number, protocol },
-    captureMode: 'NONE',
-    ...more,
-  });
+const listenersOf = (...egress: NonNullable<SidecarGiven['egress']>): readonly EgressListenerPlan[] =>
+  outboundOf(withSidecars({ egress })).listeners;
 
+const listenerOf = (...egress: NonNullable<SidecarGiven['egress']>): EgressListenerPlan => {
+  const [listener, ...more] = listenersOf(...egress);
+  if (listener === undefined || more.length > 0) throw new Error(`${more.length + 1} listeners`);
+  return listener;
+};
+
+const egressOf = (
+  number: number,
+  protocol: 'HTTP' | 'HTTP_PROXY' | 'GRPC' | 'TLS' | 'HTTPS' | 'TCP' | 'MYSQL' | null,
+  more: Partial<NonNullable<SidecarGiven['egress']>[number]> = {},
+): NonNullable<SidecarGiven['egress']>[number] => ({
+  port: { number, protocol },
+  captureMode: 'NONE',
+  ...more,
+});
+
+describe('an egress listener', () => {
   it('is opened on 127.0.0.1, or where it binds, and is told by its port', () => {
     assert.deepEqual(
-      listeners(
-        of(8000, 'HTTP'),
-        of(8000, 'HTTP', { bind: '127.0.0.2' }),
-        of(0, 'HTTP_PROXY'),
-        of(0, null),
+      listenersOf(
+        egressOf(8000, 'HTTP'),
+        egressOf(8000, 'HTTP', { bind: '127.0.0.2' }),
+        egressOf(0, 'HTTP_PROXY'),
+        egressOf(0, null),
       ).map(({ key, bind, port }) => [key, bind, port]),
       [
         ['8000', '127.0.0.1', 8000],
@@ -169,14 +171,17 @@ describe('an egress listener', () => {
   });
 
   it('is opened where a bind is given, whatever the captureMode; other entries open none', () => {
-    assert.equal(one(of(8000, 'HTTP', { captureMode: 'DEFAULT', bind: '127.0.0.3' })).bind, '127.0.0.3');
-    assert.deepEqual(listeners(of(8000, 'HTTP', { captureMode: 'DEFAULT' })), []);
-    assert.deepEqual(listeners(of(8000, 'HTTP', { captureMode: 'IPTABLES' })), []);
+    assert.equal(
+      listenerOf(egressOf(8000, 'HTTP', { captureMode: 'DEFAULT', bind: '127.0.0.3' })).bind,
+      '127.0.0.3',
+    );
+    assert.deepEqual(listenersOf(egressOf(8000, 'HTTP', { captureMode: 'DEFAULT' })), []);
+    assert.deepEqual(listenersOf(egressOf(8000, 'HTTP', { captureMode: 'IPTABLES' })), []);
   });
 
   for (const protocol of ['HTTP', 'GRPC'] as const) {
     it(`of ${protocol} takes the HTTP services that have its port, within its hosts`, () => {
-      const { routes } = one(of(8000, protocol));
+      const { routes } = listenerOf(egressOf(8000, protocol));
       assert.deepEqual(
         { ...routes, http: null },
         {
@@ -192,7 +197,7 @@ describe('an egress listener', () => {
       assert.equal(clusterOfHost(routes.http!, 'api.example.com'), API);
       assert.equal(clusterOfHost(routes.http!, 'web.bar'), '');
       assert.equal(clusterOfHost(routes.http!, 'db.bar'), '');
-      const within = one(of(8000, protocol, { hosts: ['./*.cluster.local'] })).routes.http!;
+      const within = listenerOf(egressOf(8000, protocol, { hosts: ['./*.cluster.local'] })).routes.http!;
       assert.equal(clusterOfHost(within, 'httpbin'), HTTPBIN);
       assert.equal(clusterOfHost(within, 'api.example.com'), '');
     });
@@ -204,7 +209,7 @@ describe('an egress listener', () => {
     [0, null],
   ] as const) {
     it(`of ${protocol} on port ${number} takes HTTP services of all ports by name and port`, () => {
-      const table = one(of(number, protocol)).routes.http!;
+      const table = listenerOf(egressOf(number, protocol)).routes.http!;
       for (const [host, wanted] of [
         ['httpbin', HTTPBIN],
         ['httpbin:8000', HTTPBIN],
@@ -221,7 +226,7 @@ describe('an egress listener', () => {
 
   for (const protocol of ['TLS', 'HTTPS'] as const) {
     it(`of ${protocol} takes services by SNI`, () => {
-      const { routes } = one(of(8000, protocol, { hosts: ['bar/*'] }));
+      const { routes } = listenerOf(egressOf(8000, protocol, { hosts: ['bar/*'] }));
       assert.deepEqual(
         [routes.bySni, routes.http, routes.any],
         [{ 'web.bar.svc.cluster.local': WEB }, null, ''],
@@ -231,61 +236,77 @@ describe('an egress listener', () => {
 
   for (const protocol of ['TCP', 'MYSQL'] as const) {
     it(`of ${protocol} is the first service's that has its port`, () => {
-      const { routes } = one(of(5432, protocol));
+      const { routes } = listenerOf(egressOf(5432, protocol));
       assert.deepEqual([routes.any, routes.bySni, routes.http], [DB, null, null]);
-      assert.equal(one(of(1, protocol)).routes.any, '');
+      assert.equal(listenerOf(egressOf(1, protocol)).routes.any, '');
     });
   }
 
   it('of TCP is warned of where several services have its port', () => {
-    const given = withSidecars({ egress: [of(8000, 'TCP', { hosts: ['*/*.cluster.local'] })] });
+    const given = withSidecars({ egress: [egressOf(8000, 'TCP', { hosts: ['*/*.cluster.local'] })] });
     assert.equal(outboundOf(given).listeners[0]?.routes.any, HTTPBIN);
     assert.deepEqual(warningsOf(given), ['port_conflict spec.ports[0]']);
   });
 
   it('of no stated protocol tells by Host, by SNI and by what is left', () => {
-    const { routes } = one(of(8000, null));
+    const { routes } = listenerOf(egressOf(8000, null));
     assert.equal(clusterOfHost(routes.http!, 'httpbin'), HTTPBIN);
     assert.deepEqual([routes.bySni, routes.any], [{ 'web.bar.svc.cluster.local': WEB }, '']);
-    assert.equal(one(of(5432, null)).routes.any, DB);
+    assert.equal(listenerOf(egressOf(5432, null)).routes.any, DB);
   });
 
   it('that cannot be opened as written is warned of', () => {
     const rows: readonly (readonly [NonNullable<SidecarGiven['egress']>, string])[] = [
       [[{ captureMode: 'NONE', hosts: ['*/*'] }], 'unusable_listener spec.egress[0]'],
-      [[of(8000, 'HTTP', { bind: 'unix:///a.sock' })], 'unusable_listener spec.egress[0].bind'],
-      [[of(8000, 'HTTP'), of(8000, 'HTTP')], 'unusable_listener spec.egress[1]'],
+      [[egressOf(8000, 'HTTP', { bind: 'unix:///a.sock' })], 'unusable_listener spec.egress[0].bind'],
+      [[egressOf(8000, 'HTTP'), egressOf(8000, 'HTTP')], 'unusable_listener spec.egress[1]'],
     ];
     for (const [egress, warning] of rows) assert.deepEqual(warningsOf(withSidecars({ egress })), [warning]);
   });
 });
 
+const inboundOf = (
+  ingress: NonNullable<SidecarGiven['ingress']>,
+  more: Given = {},
+): BuiltSnapshot['snapshot']['inbound'] & { readonly odd: readonly string[] } => {
+  const { snapshot, warnings } = buildFor({ sidecars: [sidecar({ ingress })], ...more });
+  return { ...snapshot.inbound, odd: warnings.map(({ code, path }) => `${code} ${path}`) };
+};
+
+const ingressPort = (
+  number: number,
+  protocol: 'HTTP' | 'GRPC' | 'TCP' | 'TLS' | null = 'HTTP',
+): { number: number; protocol: typeof protocol; name: string } => ({
+  number,
+  protocol,
+  name: 'web',
+});
+
+const oddOfRedirected = (host: string, at: number): readonly string[] => {
+  const { listeners, ports, odd } = inboundOf([
+    { port: ingressPort(8080), defaultEndpoint: { host, port: at } },
+  ]);
+  assert.deepEqual(listeners, []);
+  assert.equal(ports[8080]?.protocol, 'http');
+  return odd;
+};
+
 describe('an ingress listener', () => {
-  const build = (
-    ingress: NonNullable<SidecarGiven['ingress']>,
-    more: Given = {},
-  ): BuiltSnapshot['snapshot']['inbound'] & { readonly odd: readonly string[] } => {
-    const { snapshot, warnings } = buildFor({ sidecars: [sidecar({ ingress })], ...more });
-    return { ...snapshot.inbound, odd: warnings.map(({ code, path }) => `${code} ${path}`) };
-  };
-  const port = (
-    number: number,
-    protocol: 'HTTP' | 'GRPC' | 'TCP' | 'TLS' | null = 'HTTP',
-  ): { number: number; protocol: typeof protocol; name: string } => ({
-    number,
-    protocol,
-    name: 'web',
-  });
   const NONE = { captureMode: 'NONE' } as const;
 
   it('is opened where it binds, 0.0.0.0 by default, and leads to the app', () => {
-    const { listeners, odd } = build([
-      { port: port(8080), ...NONE, defaultEndpoint: { host: '127.0.0.9', port: 9090 } },
-      { port: port(8081), ...NONE, bind: '127.0.0.2', defaultEndpoint: { host: '0.0.0.0', port: 9091 } },
-      { port: port(8082), ...NONE, bind: '127.0.0.2' },
-      { port: port(0), ...NONE, defaultEndpoint: { host: '::', port: 9093 } },
-      { port: port(8084), bind: '127.0.0.2' },
-      { port: port(8080), ...NONE, bind: '127.0.0.3' },
+    const { listeners, odd } = inboundOf([
+      { port: ingressPort(8080), ...NONE, defaultEndpoint: { host: '127.0.0.9', port: 9090 } },
+      {
+        port: ingressPort(8081),
+        ...NONE,
+        bind: '127.0.0.2',
+        defaultEndpoint: { host: '0.0.0.0', port: 9091 },
+      },
+      { port: ingressPort(8082), ...NONE, bind: '127.0.0.2' },
+      { port: ingressPort(0), ...NONE, defaultEndpoint: { host: '::', port: 9093 } },
+      { port: ingressPort(8084), bind: '127.0.0.2' },
+      { port: ingressPort(8080), ...NONE, bind: '127.0.0.3' },
     ]);
     assert.deepEqual(
       listeners.map(({ key, bind, port: at, workloadPort, appTarget }) => [
@@ -314,7 +335,7 @@ describe('an ingress listener', () => {
     [null, 'auto'],
   ] as const) {
     it(`of protocol ${protocol} has a plan for its port, ${wanted}, in the mode of PeerAuthentication`, () => {
-      const { ports } = build([{ port: port(8080, protocol), ...NONE, bind: '127.0.0.2' }], {
+      const { ports } = inboundOf([{ port: ingressPort(8080, protocol), ...NONE, bind: '127.0.0.2' }], {
         peerAuthentications: [
           peerAuthentication({ mode: 'STRICT' }),
           peerAuthentication({ name: 'w', app: 'sleep', ports: { 8080: 'PERMISSIVE' } }),
@@ -337,42 +358,48 @@ describe('an ingress listener', () => {
       service({ selector: { app: 'sleep' }, ports: [{ name: 'http', port: 80, targetPort: 8080 }] }),
     ];
     const protocol = (stated: 'TCP' | null): string =>
-      build([{ port: port(8080, stated) }], { services }).ports[8080]!.protocol;
+      inboundOf([{ port: ingressPort(8080, stated) }], { services }).ports[8080]!.protocol;
     assert.equal(protocol('TCP'), 'tcp');
     assert.equal(protocol(null), 'http');
   });
 
   it('that cannot be opened as written is warned of', () => {
     const rows: readonly (readonly [NonNullable<SidecarGiven['ingress']>[number], string])[] = [
-      [{ port: port(0), ...NONE }, 'unusable_listener spec.ingress[0]'],
-      [{ port: port(8080), ...NONE }, 'unusable_listener spec.ingress[0]'],
-      [{ port: port(8080), ...NONE, bind: 'localhost' }, 'unusable_listener spec.ingress[0].bind'],
+      [{ port: ingressPort(0), ...NONE }, 'unusable_listener spec.ingress[0]'],
+      [{ port: ingressPort(8080), ...NONE }, 'unusable_listener spec.ingress[0]'],
+      [{ port: ingressPort(8080), ...NONE, bind: 'localhost' }, 'unusable_listener spec.ingress[0].bind'],
       [
-        { port: port(8080), ...NONE, bind: '127.0.0.1', defaultEndpoint: { host: '0.0.0.0', port: 8080 } },
+        {
+          port: ingressPort(8080),
+          ...NONE,
+          bind: '127.0.0.1',
+          defaultEndpoint: { host: '0.0.0.0', port: 8080 },
+        },
         'unusable_listener spec.ingress[0]',
       ],
     ];
     for (const [ingress, warning] of rows) {
-      const { listeners, odd } = build([ingress]);
+      const { listeners, odd } = inboundOf([ingress]);
       assert.deepEqual([listeners, odd], [[], [warning]]);
     }
   });
 
   it('is not one for redirected connections, whose other endpoint is warned of', () => {
-    const redirected = (host: string, at: number): readonly string[] => {
-      const { listeners, ports, odd } = build([{ port: port(8080), defaultEndpoint: { host, port: at } }]);
-      assert.deepEqual(listeners, []);
-      assert.equal(ports[8080]?.protocol, 'http');
-      return odd;
-    };
-    assert.deepEqual(redirected('127.0.0.1', 8080), []);
-    assert.deepEqual(redirected('127.0.0.1', 9090), ['unusable_listener spec.ingress[0].defaultEndpoint']);
+    assert.deepEqual(oddOfRedirected('127.0.0.1', 8080), []);
+    assert.deepEqual(oddOfRedirected('127.0.0.1', 9090), [
+      'unusable_listener spec.ingress[0].defaultEndpoint',
+    ]);
   });
 
   it('keeps an egress listener from its place', () => {
     const given = sidecar({
       ingress: [
-        { port: port(8080), ...NONE, bind: '127.0.0.1', defaultEndpoint: { host: '127.0.0.1', port: 9090 } },
+        {
+          port: ingressPort(8080),
+          ...NONE,
+          bind: '127.0.0.1',
+          defaultEndpoint: { host: '127.0.0.1', port: 9090 },
+        },
       ],
       egress: [{ port: { number: 8080, protocol: 'HTTP' }, captureMode: 'NONE' }],
     });
