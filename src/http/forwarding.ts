@@ -31,7 +31,7 @@ import { HeldBody } from './held-body.ts';
 import type { HttpRoute } from './http-route.ts';
 import { denyResponse, detailsOf, errorResponse } from './respond-error.ts';
 import type { LocalResponse } from './respond-error.ts';
-import { isConnectFailure, retryBackOffMs } from './retry.ts';
+import { isConnectFailure, NOBODY, Retries } from './retries.ts';
 
 /** Who counts and logs exchanges. */
 export interface ExchangeRecorder {
@@ -41,8 +41,6 @@ export interface ExchangeRecorder {
 
 /** Methods that may be sent twice (RFC 9110 §9.2.2). */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
-
-const NOBODY: readonly string[] = [];
 
 /** As Envoy's access log names them. */
 const PROTOCOLS = { '1.0': 'HTTP/1.0', '1.1': 'HTTP/1.1', '2': 'HTTP/2' } as const;
@@ -61,12 +59,8 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
   #bodyForwarded = false;
   #answerBegun = false;
   #attempts = 0;
-  #connectRetries = 0;
-  #reusedRetried = false;
-  /** The wait before the next attempt; ends with the request. */
-  #backOff: NodeJS.Timeout | null = null;
-  /** Endpoints that could not be connected to. */
-  #avoid: readonly string[] = NOBODY;
+  /** Made when something is tried again. */
+  #retries: Retries | null = null;
   #done = false;
   #sentAtMs = 0;
 
@@ -120,10 +114,10 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
 
   #open(fresh: boolean): void {
     const attempt = ++this.#attempts;
-    const pending = this.#route.opener.open(this, fresh, this.#avoid);
+    const pending = this.#route.opener.open(this, fresh, this.#retries?.avoid ?? NOBODY);
     // It may be ready, over, or followed by a second attempt by now.
-    if (attempt === this.#attempts && this.#client === null && !this.#done && this.#backOff === null)
-      this.#pending = pending;
+    const isOpen = attempt === this.#attempts && this.#client === null && this.#retries?.waiting !== true;
+    if (isOpen && !this.#done) this.#pending = pending;
   }
 
   /** RequestContext.readBody: the body is held here and forwarded whole afterwards. */
@@ -159,8 +153,7 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
     this.#client = client;
     this.#sentAtMs = Date.now();
     const { head } = this;
-    if (this.#route.sendsAttemptCount)
-      setField(head.fields, 'x-envoy-attempt-count', String(this.#attempts));
+    if (this.#route.sendsAttemptCount) setField(head.fields, 'x-envoy-attempt-count', String(this.#attempts));
     if (head.authority === '') head.authority = this.#route.defaultAuthority;
     const bodyless = head.bodyLength === 0;
     let more = client.sendHead(head, bodyless);
@@ -268,17 +261,18 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
     this.#pending = null;
     this.#client = null;
     this.entry.upstreamHost = failure.upstreamHost;
-    if (isConnectFailure(failure.code) && this.#connectRetries < this.#route.connectRetries) {
+    if (isConnectFailure(failure.code) && (this.#retries?.connect ?? 0) < this.#route.connectRetries) {
       // Not a byte was sent, so that any method may be tried again, and no body has flowed.
-      this.#avoid = [...this.#avoid, failure.endpoint];
+      this.#retries ??= new Retries();
       this.#route.onRetry();
-      this.#backOff = setTimeout(this.#onBackOffEnd, retryBackOffMs(++this.#connectRetries));
+      this.#retries.backOff(failure.endpoint, this.#onBackOffEnd);
       return;
     }
     if (this.#mayRetry(failure)) {
       // The body must not flow while there is nobody to take it.
       this.#exchange.pause();
-      this.#reusedRetried = true;
+      this.#retries ??= new Retries();
+      this.#retries.reused = true;
       this.#route.onRetry();
       this.#open(true);
       return;
@@ -295,7 +289,6 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
   }
 
   readonly #onBackOffEnd = (): void => {
-    this.#backOff = null;
     this.#guard(() => this.#open(false));
   };
 
@@ -304,7 +297,7 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
     return (
       failure.reused &&
       !failure.answered &&
-      !this.#reusedRetried &&
+      this.#retries?.reused !== true &&
       !this.#bodyForwarded &&
       failure.code === 'upstream_reset' &&
       (!failure.sent || IDEMPOTENT.has(this.head.method))
@@ -315,7 +308,7 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
 
   #answerWithCode(code: ErrorCodeName, details: string, failure: ResetReason | null): void {
     // Envoy's word for retries that were used up, before the flag of the last failure.
-    const gaveUp = this.#connectRetries > 0 && isConnectFailure(code);
+    const gaveUp = (this.#retries?.connect ?? 0) > 0 && isConnectFailure(code);
     const { flag } = ERROR_CODES[code];
     const local = errorResponse(code, gaveUp, this.#route.serverName);
     this.#answerLocally(local, gaveUp ? `URX,${flag}` : flag, details, null, failure);
@@ -356,8 +349,7 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
   #release(): void {
     const pending = this.#pending;
     const client = this.#client;
-    if (this.#backOff !== null) clearTimeout(this.#backOff);
-    this.#backOff = null;
+    this.#retries?.end();
     this.#pending = null;
     this.#client = null;
     pending?.abort();

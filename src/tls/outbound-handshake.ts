@@ -22,6 +22,8 @@ export type OutboundEnd = 'connect-error' | 'connect-timeout' | 'library-error' 
 export interface OutboundListeners {
   /** Accepts the server or destroys the socket. True lets its bytes pass. */
   onSecured(attempt: OutboundHandshake, socket: tls.TLSSocket): boolean;
+  /** A session to resume by, at any time after `onSecured`; null: nobody wants to know. */
+  readonly onSession: ((session: Buffer) => void) | null;
   /** The socket is destroyed. */
   onFailed(attempt: OutboundHandshake, end: OutboundEnd, error: unknown): void;
 }
@@ -73,6 +75,8 @@ export class OutboundHandshake implements DialAttempt {
     socket.once('secureConnect', this.#onSecure);
     socket.once('error', this.#onError);
     socket.once('close', this.#onClose);
+    // Now: in TLS 1.2 the one session of a connection is offered to nobody who comes later.
+    if (this.#listeners.onSession !== null) socket.on('session', this.#listeners.onSession);
     this.#timer = setTimeout(this.#onDue, this.#timeouts.connectTimeoutMs);
   }
 

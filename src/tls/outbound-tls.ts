@@ -99,6 +99,8 @@ interface Asked {
   readonly remembered: RememberedSession | undefined;
   readonly onSecured: (secure: SecureUpstream) => void;
   readonly onFailed: (failure: ConnectFailure) => void;
+  /** Once it is accepted: a session is worth as much as what its server proved. */
+  server: ServerCertificates | null;
 }
 
 /** How long live connections are judged at a stretch. */
@@ -160,10 +162,11 @@ class OutboundTlsRoom implements OutboundTls {
     const installed = this.#current;
     const isMesh = target.tls.kind === 'istio';
     const remembered = isMesh && installed !== null ? this.#sessionFor(target, installed) : undefined;
-    const asked: Asked = { target, installed, remembered, onSecured, onFailed };
+    const asked: Asked = { target, installed, remembered, onSecured, onFailed, server: null };
     const attempt = new OutboundHandshake(
       {
         onSecured: (_, socket) => this.#secured(attempt, asked, socket),
+        onSession: isMesh ? (session) => keepSession(asked, session) : null,
         onFailed: (_, end, error) => this.#failed(attempt, asked, end, error),
       },
       timeouts,
@@ -295,8 +298,7 @@ class OutboundTlsRoom implements OutboundTls {
     if (!verdict.ok) return verdict.refusal;
     this.#live.set(socket, { target, server, trust });
     socket.once('close', () => this.#live.delete(socket));
-    const key = sessionKey(target);
-    socket.on('session', (session) => began.sessions.put(key, { session, server }));
+    asked.server = server;
     return { socket, peer: verdict.peer, resumed };
   }
 
@@ -348,6 +350,11 @@ class OutboundTlsRoom implements OutboundTls {
     };
     answer(asked, { kind: 'handshake', failure }, this.#deps.onBug);
   }
+}
+
+function keepSession(asked: Asked, session: Buffer): void {
+  const { installed, server, target } = asked;
+  if (installed !== null && server !== null) installed.sessions.put(sessionKey(target), { session, server });
 }
 
 /** Whoever asked may throw: nobody else would catch that. */

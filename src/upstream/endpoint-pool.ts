@@ -17,6 +17,8 @@ export interface EndpointPoolOptions {
   readonly target: DialTarget;
   readonly dialer: Dialer;
   readonly limits: Limits;
+  /** Connections dialled under another one carry no other exchange: they show an old certificate of ours. */
+  readonly epoch: () => number;
   readonly counters: ClusterCounters;
   readonly onUnsolicited: (upstreamHost: string) => void;
   readonly onBug: (thrown: unknown) => void;
@@ -36,8 +38,6 @@ export class EndpointPool implements ClientConnectionOwner {
   readonly #options: EndpointPoolOptions;
   readonly #idle: Http1ClientConnection[] = [];
   readonly #all = new Set<Http1ClientConnection>();
-  /** Connections of an older one are not kept. */
-  #epoch = 0;
   #closed = false;
 
   constructor(options: EndpointPoolOptions) {
@@ -54,10 +54,6 @@ export class EndpointPool implements ClientConnectionOwner {
     return this.#closed;
   }
 
-  get epoch(): number {
-    return this.#epoch;
-  }
-
   /** Idle and busy connections. */
   get size(): number {
     return this.#all.size;
@@ -72,7 +68,7 @@ export class EndpointPool implements ClientConnectionOwner {
     this.#options.counters.rqTotal++;
     this.active++;
     if (!fresh) {
-      const connection = this.#idle.pop();
+      const connection = this.#takeIdle();
       if (connection !== undefined) {
         this.#options.counters.rqActive++;
         const exchange = connection.open(sink);
@@ -83,7 +79,15 @@ export class EndpointPool implements ClientConnectionOwner {
     return new PendingOpen(this, this.#options, sink, observer);
   }
 
-  /** For a tunnel: the socket goes to the caller, who says `active--` at its end. */
+  #takeIdle(): Http1ClientConnection | undefined {
+    const connection = this.#idle.pop();
+    if (connection === undefined || connection.epoch === this.#options.epoch()) return connection;
+    connection.destroy();
+    this.retire();
+    return this.#idle.pop();
+  }
+
+  /** For a tunnel: the socket goes to the caller, who counts it in `active` from here to its end. */
   dial(
     onConnected: (socket: Socket) => void,
     onFailed: (error: Error) => void,
@@ -127,7 +131,7 @@ export class EndpointPool implements ClientConnectionOwner {
 
   onIdle(connection: Http1ClientConnection): void {
     this.#countBytes(connection);
-    if (this.#closed || connection.epoch !== this.#epoch) {
+    if (this.#closed || connection.epoch !== this.#options.epoch()) {
       connection.destroy();
       return;
     }
@@ -174,19 +178,16 @@ export class EndpointPool implements ClientConnectionOwner {
     this.#options.onBug(thrown);
   }
 
-  /** Connections made so far are not used for another exchange: our certificate or the trust is a new one. */
+  /** Idle connections of an older epoch go now; busy ones go after their exchange, whoever says so. */
   retire(): void {
-    this.#epoch++;
-    this.#dropIdle();
+    const epoch = this.#options.epoch();
+    const old = this.#idle.filter((connection) => connection.epoch !== epoch);
+    for (const connection of old) connection.destroy();
   }
 
   /** Idle connections go at once, busy ones after their exchange. */
   close(): void {
     this.#closed = true;
-    this.#dropIdle();
-  }
-
-  #dropIdle(): void {
     for (const connection of this.#idle.splice(0)) connection.destroy();
   }
 
@@ -223,7 +224,7 @@ class PendingOpen implements PendingExchange {
     this.#pool = pool;
     const { counters, target } = options;
     const receiver: Receiver = { connection: null };
-    const { epoch } = pool;
+    const epoch = options.epoch();
     this.#attempt = options.dialer.dial(
       target,
       (socket) => {

@@ -51,11 +51,12 @@ export class EndpointPools {
     const known = this.#pools.get(key);
     if (known !== undefined) return known;
     if (this.#pools.size >= this.#sweepAt) this.#dropEmptyPools();
-    const { counters, dialer, log, onBug } = this.#deps;
+    const { counters, dialer, log, onBug, tls } = this.#deps;
     const pool = new EndpointPool({
       target,
       dialer,
       limits: this.#limits!,
+      epoch: target.tls?.kind === 'istio' ? () => tls.epoch : () => 0,
       counters: counters.cluster(target.cluster),
       onUnsolicited: (upstreamHost) =>
         log.warn(
@@ -70,12 +71,12 @@ export class EndpointPools {
   }
 
   /**
-   * Our certificate or the trust is a new one: no TLS connection carries another exchange, and those whose server
-   * would be refused now are destroyed, tunnels included.
+   * After every secret. No connection of before carries another exchange (that holds without this call; idle ones go
+   * now), and those whose server would be refused by the trust in force are destroyed, tunnels included.
    */
   rejudge(): void {
     const { log, onBug, tls } = this.#deps;
-    for (const pool of this.#pools.values()) if (pool.target.tls?.kind === 'istio') pool.retire();
+    for (const pool of this.#pools.values()) pool.retire();
     const done = tls.rejudge((target, refusal) =>
       log.info(
         refusal.code,

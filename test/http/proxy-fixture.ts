@@ -129,6 +129,7 @@ export class Proxy implements AsyncDisposable {
       },
       dialer: new TcpDialer(() => this.#limits.connectTimeoutMs),
       limits: this.#limits,
+      epoch: () => 0,
       counters: this.cluster,
       onUnsolicited: () => {
         this.unsolicited++;

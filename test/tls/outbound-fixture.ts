@@ -28,6 +28,8 @@ export class TestServer implements AsyncDisposable {
   readonly serials: string[] = [];
   readonly resumed: boolean[] = [];
   readonly sockets: Set<Socket> = new Set<Socket>();
+  /** Of terminated connections, by code. */
+  readonly errors: string[] = [];
   received = '';
   /** Raw connections so far. */
   accepted = 0;
@@ -68,7 +70,10 @@ export class TestServer implements AsyncDisposable {
     this.identity.on('secureConnection', (socket) => {
       this.serials.push(socket.getPeerX509Certificate()?.serialNumber.toLowerCase() ?? '');
       this.resumed.push(socket.isSessionReused());
-      socket.on('error', () => {});
+      socket.on('error', (error: NodeJS.ErrnoException) => {
+        this.errors.push(error.code ?? '');
+        this.#changed();
+      });
       socket.on('data', (chunk: Buffer) => {
         this.received += chunk.toString('latin1');
         socket.write('ok');
