@@ -1,9 +1,9 @@
 /**
  * A started peer: its process on the proxy's CPU, its port, and the time that it took to get ready.
  */
+import { randomInt } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, connect } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Child, PROXY_CPU } from '../measure/child.ts';
 import type { Command } from '../measure/child.ts';
@@ -44,16 +44,25 @@ export interface RunningPeer extends LoadTarget {
 export type PeerPlace = Pick<PeerSetup, 'folder' | 'certificates' | 'protocol' | 'appPort'> &
   Partial<Pick<PeerSetup, 'servers' | 'upstreamPort' | 'workers' | 'idleMs'>>;
 
+/** Below those that the kernel gives to whoever asks for any: they are taken again at every moment. */
+const FIRST_PORT = 20_000;
+const LAST_PORT = 32_000;
+
+function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+}
+
 /** A port that nobody listens on now. */
 async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const port = randomInt(FIRST_PORT, LAST_PORT);
+    if (await isFree(port)) return port;
+  }
+  throw new Error(`Cannot find a free port between ${FIRST_PORT} and ${LAST_PORT}`);
 }
 
 function takesConnection(port: number): Promise<boolean> {
