@@ -47,7 +47,7 @@ export const HELP = `npm run bench -- [options]
   --idle N          idle connections of the memory scenario (default 5000)
   --short N         short connections of the churn scenario (default 50000)
   --name NAME       bench/results/NAME.json (default: the scenario)
-  --smoke           seconds in all; shows that it works, its figures mean nothing
+  --smoke           inbound and pair, or those named, for a moment: shows that it works, its figures mean nothing
 
   POSTERN_ENVOY     path of the real Envoy binary
 `;
@@ -79,7 +79,7 @@ export function parseOptions(args: readonly string[]): Options | null {
   const known = PEERS.map((peer) => peer.name);
   const strange = wanted?.find((name) => !known.includes(name));
   if (strange !== undefined) throw new UsageError(`Unknown peer "${strange}": there are ${known.join(', ')}`);
-  const scenarios = wantedScenarios(values.scenario ?? 'inbound');
+  const scenarios = wantedScenarios(values.scenario ?? (isSmoke ? 'inbound,pair' : 'inbound'));
   if (values.name !== undefined && !/^[\w.-]+$/.test(values.name)) {
     throw new UsageError(`Cannot use --name "${values.name}": letters, digits, ".", "_" and "-" only`);
   }

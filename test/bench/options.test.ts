@@ -35,6 +35,11 @@ describe('bench command line', () => {
     assert.throws(() => parseOptions(['--scenario', 'pair,outbound']), UsageError);
   });
 
+  it('has one sidecar and a pair in a smoke run, or what is named', () => {
+    assert.deepEqual(parseOptions(['--smoke'])?.scenarios, ['inbound', 'pair']);
+    assert.deepEqual(parseOptions(['--smoke', '--scenario', 'churn'])?.scenarios, ['churn']);
+  });
+
   it('makes 50,000 short connections, and few on --smoke', () => {
     assert.equal(parseOptions([])?.shortConnections, 50_000);
     assert.equal(parseOptions(['--smoke'])?.shortConnections, 500);
