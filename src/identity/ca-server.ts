@@ -50,6 +50,8 @@ export interface CaServerOptions {
   readonly nowMs?: () => number;
   /** How often the end of the server certificate is looked at. */
   readonly renewalCheckMs?: number;
+  /** From the first byte of a call to its answer. */
+  readonly callTimeoutMs?: number;
 }
 
 export interface CaServer {
@@ -90,7 +92,7 @@ class RunningCaServer implements CaServer {
       'grpc.max_connection_age_grace_ms': CALL_TIMEOUT_MS,
       'grpc-node.max_session_memory': MAX_SESSION_MEGABYTES,
       'grpc.enable_channelz': 0,
-      interceptors: [createCallDeadline(CALL_TIMEOUT_MS)],
+      interceptors: [createCallDeadline(options.callTimeoutMs ?? CALL_TIMEOUT_MS)],
     });
     serveGrpc(this.#grpc, IstioCertificateService, {
       createCertificate: async (request, call) => {

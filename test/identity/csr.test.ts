@@ -21,6 +21,11 @@ function codeOf(pem: string): string {
   return 'ok';
 }
 
+function rsa(modulusLength: number, exponent: readonly number[] = [1, 0, 1]) {
+  const publicExponent = new Uint8Array(exponent);
+  return { name: 'RSASSA-PKCS1-v1_5', modulusLength, publicExponent, hash: 'SHA-256' };
+}
+
 describe('a certificate request of ours', () => {
   for (const algorithm of ['ecdsa-p256', 'ecdsa-p384', 'rsa-2048'] as const) {
     it(`is as Istio's agent makes it, with ${algorithm}`, async () => {
@@ -84,12 +89,6 @@ describe('a certificate request of anybody', () => {
   });
 
   it('has a key that is worth signing', async () => {
-    const rsa = (modulusLength: number, exponent: readonly number[] = [1, 0, 1]) => ({
-      name: 'RSASSA-PKCS1-v1_5',
-      modulusLength,
-      publicExponent: new Uint8Array(exponent),
-      hash: 'SHA-256',
-    });
     for (const [what, algorithm, code] of [
       ['P-256', { name: 'ECDSA', namedCurve: 'P-256' }, 'ok'],
       ['P-384', { name: 'ECDSA', namedCurve: 'P-384' }, 'ok'],
@@ -103,10 +102,12 @@ describe('a certificate request of anybody', () => {
     ] as const) {
       assert.equal(codeOf((await makeCsr({ uris: [OWN], algorithm })).pem), code, what);
     }
-    const secp256k1 = spawnSync('openssl', [
-      ...['req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:secp256k1'],
-      ...['-nodes', '-keyout', '/dev/null', '-subj', '/O=x'],
-    ]);
+    const secp256k1 = spawnSync(
+      'openssl',
+      'req -new -newkey ec -pkeyopt ec_paramgen_curve:secp256k1 -nodes -keyout /dev/null -subj /O=x'.split(
+        ' ',
+      ),
+    );
     assert.equal(secp256k1.status, 0, secp256k1.stderr.toString());
     assert.equal(codeOf(secp256k1.stdout.toString()), 'csr_weak_key');
   });

@@ -158,12 +158,7 @@ describe('a development token', () => {
     for (const serviceAccount of ['', 'a/b', 'a..b', 'a:b', 'a'.repeat(254)])
       await assert.rejects(tokenOf({ serviceAccount }), { code: 'token_invalid' }, serviceAccount);
     const { privateKey: rsa } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-    for (const pem of [
-      '',
-      'nonsense',
-      pair.publicKeyPem,
-      rsa.export({ type: 'pkcs8', format: 'pem' }) as string,
-    ])
+    for (const pem of ['', 'nonsense', pair.publicKeyPem, rsa.export({ type: 'pkcs8', format: 'pem' })])
       await assert.rejects(tokenOf({ privateKeyPem: pem }), { code: 'token_invalid' });
   });
 });
@@ -215,7 +210,7 @@ describe('the key of development tokens', () => {
     const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' }).publicKey;
     const pems = [
       pair.privateKeyPem,
-      p384.export({ type: 'spki', format: 'pem' }) as string,
+      p384.export({ type: 'spki', format: 'pem' }),
       '',
       pair.publicKeyPem + other.publicKeyPem,
     ];
