@@ -108,7 +108,17 @@ export function egressListeners(
     const place = places.take(bind, egress.port.number, path);
     if (place === null) continue;
     const listed = ports.filter(({ service }) => imports(service));
-    listeners.push({ ...place, routes: listenerRoutes(egress, listed, clientNamespace, warnings) });
+    const routes = listenerRoutes(egress, listed, clientNamespace, warnings);
+    if (leadsNowhere(routes)) places.warnOfNothing(path, egress.port.number);
+    listeners.push({ ...place, routes });
   }
   return listeners;
+}
+
+function leadsNowhere({ http, bySni, any }: OutboundPortPlan): boolean {
+  return (
+    any === '' &&
+    (http === null || (Object.keys(http.hosts).length === 0 && http.wildcards.length === 0)) &&
+    (bySni === null || Object.keys(bySni).length === 0)
+  );
 }

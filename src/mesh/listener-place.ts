@@ -49,6 +49,18 @@ export class ListenerPlaces {
     this.#warnings.add('unusable_listener', this.#sidecar, at, message, fix);
   }
 
+  /** Says that none of the services that the listener at `path` lets through can be reached by it. */
+  warnOfNothing(path: string, port: number): void {
+    const what = port === 0 ? 'service that it could carry' : `service with port ${port} that it could carry`;
+    this.#warnings.add(
+      'selects_nothing',
+      this.#sidecar,
+      `${path}.hosts`,
+      `the listener ${path} of ${nameOf(this.#sidecar)} lets through no ${what}: it refuses everything`,
+      'name hosts as namespace/host, and give the listener the port of the service',
+    );
+  }
+
   /** Several free ports on one address. */
   #freeKey(place: string): string {
     let key = place;

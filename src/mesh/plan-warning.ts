@@ -6,7 +6,7 @@ import type { Position, ResourceOrigin } from '../config/resources.ts';
 
 /** Every code a plan warning can have; stable. */
 export const PLAN_WARNING_CODES = {
-  selects_nothing: 'the document applies to nothing here because metadata.namespace was left out',
+  selects_nothing: 'the document, or a part of it, applies to nothing here',
   selector_ignored: 'a PeerAuthentication of the root namespace with a selector has no effect, as in Istio',
   shadowed: 'an older document of the same scope wins',
   port_conflict: 'two documents want one port, one address of it or one listener; the first wins',

@@ -255,6 +255,20 @@ describe('an egress listener', () => {
     assert.equal(listenerOf(egressOf(5432, null)).routes.any, DB);
   });
 
+  it('that lets through nothing with its port is opened and warned of', () => {
+    for (const [number, protocol] of [
+      [9999, 'HTTP'],
+      [9999, 'TLS'],
+      [9999, 'TCP'],
+      [9999, null],
+      [5432, 'HTTP'],
+    ] as const) {
+      const egress = [egressOf(number, protocol)];
+      assert.equal(listenersOf(...egress).length, 1);
+      assert.deepEqual(warningsOf(withSidecars({ egress })), ['selects_nothing spec.egress[0].hosts']);
+    }
+  });
+
   it('that cannot be opened as written is warned of', () => {
     const rows: readonly (readonly [NonNullable<SidecarGiven['egress']>, string])[] = [
       [[{ captureMode: 'NONE', hosts: ['*/*'] }], 'unusable_listener spec.egress[0]'],
