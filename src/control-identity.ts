@@ -107,7 +107,14 @@ export class ControlIdentity {
   async #openSource(trustDomains: readonly string[]): Promise<OpenSource> {
     const { config, counters, log } = this.#options;
     const opened: OpenSource = {
-      source: await openSecretSource(config.identity, trustDomains, { counters, log }),
+      source: await openSecretSource({
+        config,
+        trustDomains,
+        log,
+        onConnected: (connected) => {
+          counters.sdsConnected = connected ? 1 : 0;
+        },
+      }),
       latest: null,
       passedOn: null,
       trustVersion: 0,

@@ -2,20 +2,22 @@
 import type { PosternConfig } from './config/postern-config.ts';
 import type { SecretSource } from './core/secret.ts';
 import { createFileSecrets } from './identity/file-secrets.ts';
-import type { ControlCounters } from './observe/control-counters.ts';
 import type { Log } from './observe/log.ts';
 
-export interface SecretSourceContext {
-  readonly counters: ControlCounters;
+export interface SecretSourceOptions {
+  readonly config: Pick<PosternConfig, 'identity' | 'workload'>;
+  /** Own trust domain first, then its aliases. */
+  readonly trustDomains: readonly string[];
   readonly log: Log;
+  /** Whether the server that the source has is there; never called for files. */
+  readonly onConnected: (connected: boolean) => void;
 }
 
-/** Own trust domain first, then its aliases. */
-export async function openSecretSource(
-  identity: PosternConfig['identity'],
-  trustDomains: readonly string[],
-  _context: SecretSourceContext,
-): Promise<SecretSource> {
+export async function openSecretSource(options: SecretSourceOptions): Promise<SecretSource> {
+  const { config, log, onConnected, trustDomains } = options;
+  const { identity, workload } = config;
   if (identity.kind === 'files') return createFileSecrets({ ...identity, trustDomains });
-  throw new Error('identity.sds is not wired yet');
+  const { createSdsSecrets } = await import('./identity/sds-client.ts');
+  onConnected(false);
+  return createSdsSecrets({ ...identity, trustDomains, workload, log, onConnected });
 }

@@ -28,6 +28,8 @@ export interface SdsSecretsOptions {
   readonly trustDomains: readonly string[];
   readonly workload: { readonly namespace: string; readonly name: string };
   readonly log?: Log;
+  /** Whether a server answers now; called each time it changes. */
+  readonly onConnected?: (connected: boolean) => void;
   /** The wait before the second attempt, and the longest one. */
   readonly backoffMs?: { readonly first: number; readonly longest: number };
   /** For both names to be answered on a new connection. */
@@ -67,6 +69,7 @@ class SdsSecrets implements SecretSource {
   #lastError = '';
   #lastWaiting = '';
   #hasSecret = false;
+  #isConnected = false;
   #isStopped = false;
 
   constructor(options: SdsSecretsOptions) {
@@ -160,6 +163,7 @@ class SdsSecrets implements SecretSource {
     if (this.#lastEnd !== '')
       this.#log.info('sds_connected', { server: this.#address }, 'The SDS server answers');
     this.#lastEnd = '';
+    this.#setConnected(true);
     this.#pairing.offer(content, accept, refuse);
     this.#tellWaiting();
   }
@@ -176,6 +180,7 @@ class SdsSecrets implements SecretSource {
   #ended(why: string): void {
     if (this.#isStopped) return;
     this.#connection = null;
+    this.#setConnected(false);
     this.#pairing.clear();
     const reason = shortReason(why);
     if (reason !== this.#lastEnd)
@@ -191,6 +196,12 @@ class SdsSecrets implements SecretSource {
     this.#retryTimer = setTimeout(this.#connect, this.#waitMs * (0.5 + Math.random() / 2));
     this.#waitMs = Math.min(this.#waitMs * 2, this.#backoffMs.longest);
     this.#tellWaiting();
+  }
+
+  #setConnected(connected: boolean): void {
+    if (connected === this.#isConnected) return;
+    this.#isConnected = connected;
+    this.#options.onConnected?.(connected);
   }
 
   #tellWaiting(): void {

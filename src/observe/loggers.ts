@@ -71,7 +71,7 @@ export interface Loggers {
 }
 
 /** Keys that every line has; a field of that name gets an underscore behind. */
-const OWN_KEYS = new Set(['level', 'time', 'logger', 'code', 'msg', 'worker']);
+const OWN_KEYS = new Set(['level', 'time', 'logger', 'code', 'msg']);
 
 function isLoggerName(name: string): name is LoggerName {
   return LOGGER_NAMES.some((known) => known === name);
