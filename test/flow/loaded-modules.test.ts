@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { startEchoApp } from '../support/echo-app.ts';
 import { startProxy } from '../support/spawn-postern.ts';
 import { FlowMesh, get, peerAuthentication, service } from './flow-mesh.ts';
+import { SdsMesh } from './sds-mesh.ts';
 
 /** From source at rest: some 30 MB of it are Node's type stripper, which what is published does without. */
 const MAX_RSS_MB = 140;
@@ -12,9 +13,11 @@ const MAX_RSS_MB = 140;
 const SPY = `
 import { registerHooks } from 'node:module';
 import { writeSync } from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
+const what = isMainThread ? 'LOADED ' : 'LOADED-BY-WORKER ';
 registerHooks({
   load(url, context, nextLoad) {
-    writeSync(2, 'LOADED ' + url + '\\n');
+    writeSync(2, what + url + '\\n');
     return nextLoad(url, context);
   },
 });
@@ -73,5 +76,45 @@ describe('a sidecar whose identity is files', () => {
     assert.equal(scraped.status, 200);
     await scraped.arrayBuffer();
     assert.ok(packages().includes('prom-client'));
+  });
+});
+
+describe('a sidecar whose identity comes over SDS, with workers', () => {
+  it('loads gRPC in the control half alone, and each half without the other', async () => {
+    await using app = await startEchoApp();
+    await using sds = await SdsMesh.create(app.port, '', 'concurrency: 2');
+    await sds.startServer();
+    const { mesh } = sds;
+    const spy = mesh.folder.write('spy.mjs', SPY);
+    const main = new URL('../../src/main.ts', import.meta.url).pathname;
+    const { proxy, ready } = await startProxy(sds.configFile, [], {
+      command: [process.execPath, '--import', spy, main],
+    });
+    await using _ = proxy;
+    using client = await mesh.connect(ready.ports.intercept!);
+    assert.equal((await client.request(get())).status, 200);
+
+    const loadedBy = (what: string, pattern: string): Set<string> =>
+      new Set(
+        [...proxy.stderr.matchAll(new RegExp(`^${what} \\S+/${pattern}`, 'gm'))].map(([, name = '']) => name),
+      );
+    const packagePattern = 'node_modules/((?:@[^/]+/)?[^/]+)/';
+    const control = loadedBy('LOADED', packagePattern);
+    assert.ok(control.has('@grpc/grpc-js') && control.has('@bufbuild/protobuf'), [...control].join());
+    for (const name of ['@peculiar/x509', 'reflect-metadata', 'undici', 'jose', 'prom-client'])
+      assert.ok(!control.has(name), `${name} is loaded`);
+    const worker = loadedBy('LOADED-BY-WORKER', packagePattern);
+    assert.ok(worker.has('pino'));
+    for (const name of ['@grpc/grpc-js', '@bufbuild/protobuf', 'yaml', 'prom-client', '@peculiar/x509'])
+      assert.ok(!worker.has(name), `a worker loads ${name}`);
+
+    const controlFiles = loadedBy('LOADED', 'src/(\\S+)$');
+    const workerFiles = loadedBy('LOADED-BY-WORKER', 'src/(\\S+)$');
+    assert.ok(controlFiles.has('control.ts') && workerFiles.has('sidecar.ts'));
+    assert.ok(!controlFiles.has('sidecar.ts') && !controlFiles.has('data-in-thread.ts'));
+    const foreign = [...workerFiles].filter((file) =>
+      /^(?:control|identity\/|cli\/|config\/watch-|observe\/admin-)/.test(file),
+    );
+    assert.deepEqual(foreign, [], 'a worker has nothing of the control half');
   });
 });
