@@ -4,7 +4,7 @@ set -eu
 umask 077
 ca=/var/lib/postern
 own=/run/postern
-postern token --namespace "$1" --service-account "$2" --key "$ca/token.key" --ttl 720h >"$own/token.new"
+postern token --namespace "$1" --service-account "$2" --key "$ca/token.key" --ttl 168h >"$own/token.new"
 cp "$ca/root-cert.pem" "$own/root-cert.pem.new"
 # Renamed, since an agent that is running must never see half a file.
 mv "$own/token.new" "$own/token"

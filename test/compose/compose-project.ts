@@ -7,6 +7,9 @@ import { runCommand } from './run-command.ts';
 const QUICK_MS = 30_000;
 const POLL_MS = 500;
 
+/** Services that do one thing and end. */
+const ONE_SHOT = /^token-key$|-enrol$/;
+
 /** What `docker inspect` says of a container, as far as it matters here. */
 export interface Container {
   readonly Id: string;
@@ -28,7 +31,13 @@ export interface Container {
     readonly SecurityOpt: readonly string[] | null;
     readonly PortBindings: Readonly<Record<string, readonly { readonly HostIp: string }[]>> | null;
   };
-  readonly Mounts: readonly { readonly Type: string; readonly Name?: string; readonly Destination: string }[];
+  readonly Mounts: readonly {
+    readonly Type: string;
+    /** Of a volume. */
+    readonly Name?: string;
+    readonly Source: string;
+    readonly Destination: string;
+  }[];
 }
 
 export interface ComposeProjectOptions {
@@ -76,11 +85,11 @@ export class ComposeProject {
     return new Map(all.map((one) => [one.Config.Labels['com.docker.compose.service'] ?? one.Id, one]));
   }
 
-  /** Resolves when every container that has a health check passes it and all others run or have ended well. */
+  /** Resolves when one-shot services have ended well, and all others run and pass their health checks, if any. */
   async ready(timeoutMs: number): Promise<void> {
     const endsAt = performance.now() + timeoutMs;
     for (;;) {
-      const waitedFor = [...(await this.containers())].filter(([, container]) => !isReady(container));
+      const waitedFor = [...(await this.containers())].filter(([service, one]) => !isReady(service, one));
       if (waitedFor.length === 0) return;
       const gone = waitedFor.filter(([, { State }]) => State.Status === 'exited');
       if (gone.length > 0 || performance.now() > endsAt) {
@@ -111,9 +120,8 @@ export class ComposeProject {
   }
 }
 
-/** One-shot services have ended by then. */
-function isReady({ State }: Container): boolean {
-  if (State.Status === 'exited') return State.ExitCode === 0;
+function isReady(service: string, { State }: Container): boolean {
+  if (ONE_SHOT.test(service)) return State.Status === 'exited' && State.ExitCode === 0;
   return State.Status === 'running' && (State.Health === undefined || State.Health.Status === 'healthy');
 }
 
