@@ -92,7 +92,7 @@ export class OutboundRoutes {
   tcpUpstream(cluster: string, direction: OutboundDirection): ClusterUpstream {
     const plan = this.#planOf(cluster);
     if (plan === null) return this.#passthrough(direction.destination);
-    return this.#upstreamOf(plan, 'tcp', direction.destination, serverNameOf(plan, ''));
+    return this.#upstreamOf(plan, 'tcp', direction, serverNameOf(plan, ''));
   }
 
   tcpClusterName(cluster: string): string {
@@ -126,9 +126,7 @@ export class OutboundRoutes {
 
   #routeOf(cluster: string, direction: OutboundDirection, authority: string): HttpRoute {
     const plan = this.#planOf(cluster);
-    if (plan !== null && !(plan.discovery === 'original-destination' && direction.listener !== '')) {
-      return this.#clusterRoute(plan, direction.destination, authority);
-    }
+    if (plan !== null) return this.#clusterRoute(plan, direction, authority);
     const isOpen = this.#snapshot!.outbound.unknownDestinations === 'ALLOW_ANY';
     // An egress listener knows nothing of where the app meant to go: only Host could say, and that is unknown.
     if (isOpen && direction.listener === '') return this.#passthroughRoute(direction.destination);
@@ -140,12 +138,12 @@ export class OutboundRoutes {
     ));
   }
 
-  #clusterRoute(plan: ClusterPlan, destination: Address, authority: string): HttpRoute {
+  #clusterRoute(plan: ClusterPlan, direction: OutboundDirection, authority: string): HttpRoute {
     const serverName = serverNameOf(plan, authority);
-    const key = keyOf(plan, destination, serverName);
+    const key = keyOf(plan, direction, serverName);
     const known = this.#routes.get(key);
     if (known !== undefined) return known;
-    const upstream = this.#upstreamOf(plan, 'http', destination, serverName);
+    const upstream = this.#upstreamOf(plan, 'http', direction, serverName);
     const route = this.#makeRoute(plan.name, 'default', upstream, CONNECT_RETRIES);
     this.#remember(this.#routes, key, route);
     return route;
@@ -195,17 +193,17 @@ export class OutboundRoutes {
   #upstreamOf(
     plan: ClusterPlan,
     kind: 'http' | 'tcp',
-    { ip, port }: Address,
+    direction: OutboundDirection,
     serverName: string,
   ): ClusterUpstream {
-    const key = `${kind} ${keyOf(plan, { ip, port }, serverName)}`;
+    const key = `${kind} ${keyOf(plan, direction, serverName)}`;
     const known = this.#upstreams.get(key);
     if (known !== undefined) return known;
     const tls = plan.tls === null ? null : dialTls(plan.tls, kind, serverName, this.#files);
-    const stated =
-      plan.discovery === 'original-destination'
-        ? [{ host: ip, port, tls: plan.tls !== null, weight: 1 }]
-        : plan.endpoints;
+    const { ip, port } = direction.destination;
+    const stated = isDialledAsMeant(plan, direction)
+      ? [{ host: ip, port, tls: plan.tls !== null, weight: 1 }]
+      : plan.endpoints;
     // Never in plaintext because a file is not at hand.
     const endpoints = stated.filter((endpoint) => !endpoint.tls || tls !== null);
     const upstream = this.#makeUpstream(
@@ -239,9 +237,14 @@ export class OutboundRoutes {
   }
 }
 
-function keyOf(plan: ClusterPlan, destination: Address, serverName: string): string {
-  if (plan.discovery === 'original-destination')
-    return `${plan.name} ${serverName} ${destination.ip} ${destination.port}`;
+/** An egress listener's own address is not where the app meant to go: there the known endpoints count. */
+function isDialledAsMeant(plan: ClusterPlan, direction: OutboundDirection): boolean {
+  return plan.discovery === 'original-destination' && direction.listener === '';
+}
+
+function keyOf(plan: ClusterPlan, direction: OutboundDirection, serverName: string): string {
+  if (isDialledAsMeant(plan, direction))
+    return `${plan.name} ${serverName} ${formatAddress(direction.destination)}`;
   return serverName === '' ? plan.name : `${plan.name} ${serverName}`;
 }
 

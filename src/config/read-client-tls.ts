@@ -1,5 +1,5 @@
 /**
- * DestinationRule `tls`: whether and how TLS is originated (semantics 4.1), and what of it contradicts itself.
+ * DestinationRule `tls`: whether and how TLS is originated, and what of it contradicts itself.
  *
  * What is wrong here could mean plaintext, or a server that nobody verified: nothing is passed over in silence.
  */

@@ -1,5 +1,5 @@
 /**
- * DestinationRule: how clients speak TLS to a service (semantics 4.1). The rest of a traffic policy has no effect here.
+ * DestinationRule: how clients speak TLS to a service (ClientTLSSettings). The rest of a traffic policy has no effect here.
  */
 import type { FieldReader } from './field-reader.ts';
 import { applyFieldUses } from './field-use.ts';

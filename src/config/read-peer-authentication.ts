@@ -1,5 +1,5 @@
 /**
- * PeerAuthentication: mTLS mode of a mesh, a namespace or a workload, and of single ports (semantics 3.1).
+ * PeerAuthentication: mTLS mode of a mesh, a namespace or a workload, and of single ports.
  */
 import type { FieldReader } from './field-reader.ts';
 import { readSelector } from './read-selector.ts';

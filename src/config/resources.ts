@@ -31,7 +31,7 @@ export interface ResourceOrigin {
 
 export type PeerMtlsMode = 'UNSET' | 'DISABLE' | 'PERMISSIVE' | 'STRICT';
 
-/** security.istio.io PeerAuthentication (semantics 3.1). */
+/** security.istio.io PeerAuthentication. */
 export interface PeerAuthentication extends ResourceOrigin {
   readonly kind: 'PeerAuthentication';
   /** null: no selector, or one without labels. */

@@ -43,7 +43,7 @@ const TABLE = {
   bad_client_hello: ['downstream', 0, 'DPE', 'the connection began as TLS and its ClientHello is malformed'],
   too_many_connections: ['downstream', 0, 'UO', 'limits.maxConnections is reached'],
   // choose chain
-  no_filter_chain_match: ['downstream', 0, 'NR', 'no inbound chain takes this kind of connection'],
+  no_filter_chain_match: ['downstream', 0, 'NR', 'no chain takes this kind of connection'],
   http2_not_supported: ['downstream', 0, 'NR', 'HTTP/2 arrived and this version speaks HTTP/1.1 only'],
   // tls
   tls_no_certificate: ['downstream', 0, '-', 'the peer presented no certificate'],
