@@ -52,9 +52,10 @@ const CONNECT_REASONS: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'Connection_timed_out',
 };
 
-/** `delayed_connect_error:_Connection_refused`; '' for what Envoy has no words for. */
+/** `delayed_connect_error:_Connection_refused`; the code of an error that has no such words, '' for none. */
 export function connectReason(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  const known = Object.hasOwn(CONNECT_REASONS, code) ? CONNECT_REASONS[code] : undefined;
-  return known === undefined ? '' : `delayed_connect_error:_${known}`;
+  if (code === '') return '';
+  const words = Object.hasOwn(CONNECT_REASONS, code) ? CONNECT_REASONS[code] : undefined;
+  return `delayed_connect_error:_${words ?? code}`;
 }

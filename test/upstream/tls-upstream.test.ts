@@ -1,11 +1,18 @@
 /** Pools and tunnels over TLS: rotation, changes of trust, and what a refused server leaves in the log. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import type { Socket } from 'node:net';
+import { createHash, hash, randomBytes } from 'node:crypto';
+import { createServer } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import tls from 'node:tls';
-import type { AddressInfo } from 'node:net';
+import { resetSocket } from '../../src/core/end-socket.ts';
+import { Tunnel } from '../../src/upstream/tunnel.ts';
+import type { TunnelResult } from '../../src/upstream/tunnel.ts';
 import { checkLeaks } from '../support/leak-check.ts';
+import { connectRaw } from '../support/raw-client.ts';
+import type { RawClient } from '../support/raw-client.ts';
+import { withDeadline } from '../support/with-deadline.ts';
 import { TestCa } from '../support/test-ca.ts';
 import type { Issued } from '../support/test-ca.ts';
 import { secretOf } from '../tls/tls-fixture.ts';
@@ -26,6 +33,9 @@ class App implements AsyncDisposable {
   readonly serials: string[] = [];
   readonly sockets = new Set<Socket>();
   requests = 0;
+  readonly secured: tls.TLSSocket[] = [];
+  answer = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
+  endAfter = false;
   /** Answers nothing until it is let go. */
   hold = false;
   readonly #server: tls.Server;
@@ -34,11 +44,13 @@ class App implements AsyncDisposable {
     this.#server = tls.createServer(
       { cert: identity.chainPem, key: identity.keyPem, requestCert: true, rejectUnauthorized: false },
       (socket) => {
+        this.secured.push(socket);
         this.serials.push(socket.getPeerX509Certificate()?.serialNumber.toLowerCase() ?? '');
         socket.on('error', () => {});
         socket.on('data', () => {
           this.requests++;
-          if (!this.hold) socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok');
+          if (!this.hold) socket.write(this.answer);
+          if (this.endAfter) socket.end();
         });
       },
     );
@@ -142,6 +154,27 @@ describe('requests over TLS', () => {
     assert.equal(world.counters.cluster(CLUSTER).cxConnectFail, 1);
   });
 
+  it('do not keep what the app closed, nor take half an answer for a whole one', async () => {
+    await using app = await new App(good).listen();
+    const world = worldOf();
+    await get(world, app.port);
+    const cluster = world.counters.cluster(CLUSTER);
+    assert.equal(cluster.cxActive, 1);
+    for (const socket of app.secured) socket.end();
+    await withDeadline(
+      (async () => {
+        while (cluster.cxActive > 0) await new Promise(setImmediate);
+      })(),
+      3_000,
+      'the end of the idle connection',
+    );
+    app.answer = 'HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nhalf';
+    app.endAfter = true;
+    const sink = new NotingSink();
+    world.upstream([secured(app.port)]).open(sink, false, []);
+    assert.equal((await sink.ended)?.code, 'upstream_truncated');
+  });
+
   it('lose their connections, busy and idle, when trust in the server ends', async () => {
     await using app = await new App(good).listen();
     const world = worldOf();
@@ -167,6 +200,62 @@ describe('requests over TLS', () => {
   });
 });
 
+/** A client, a tunnel in the middle, and a TLS app at its end. */
+interface Rig extends AsyncDisposable {
+  readonly client: RawClient;
+  readonly app: tls.TLSSocket;
+  readonly result: Promise<TunnelResult>;
+  readonly world: World;
+}
+
+async function rig(): Promise<Rig> {
+  const world = worldOf();
+  const { promise: app, resolve: onApp } = Promise.withResolvers<tls.TLSSocket>();
+  const server = tls.createServer({ cert: good.chainPem, key: good.keyPem, allowHalfOpen: true }, onApp);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const upstream = world.upstream([secured((server.address() as AddressInfo).port)]);
+  const { promise: result, resolve } = Promise.withResolvers<TunnelResult>();
+  const sockets: Socket[] = [];
+  const front = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
+    sockets.push(socket);
+    let tunnel: Tunnel | null = null;
+    const carry = (dialled: Socket): void => {
+      sockets.push(dialled);
+      const ends = [
+        { socket, raw: socket },
+        { socket: dialled, raw: dialled },
+      ] as const;
+      tunnel = new Tunnel(ends[0], ends[1], 60_000, resolve);
+      tunnel.start();
+    };
+    const fail = (error: Error): void => {
+      socket.destroy(error);
+    };
+    upstream.pickEndpoint()!.dial(carry, fail, (view) => tunnel?.receiveFromUpstream(view), upstream);
+  });
+  front.listen(0, '127.0.0.1');
+  await once(front, 'listening');
+  const client = await connectRaw({ port: (front.address() as AddressInfo).port, timeoutMs: 5_000 });
+  const appSocket = await withDeadline(app, 5_000, 'the connection at the app');
+  appSocket.on('error', () => {});
+  return {
+    client,
+    app: appSocket,
+    result: withDeadline(result, 5_000, 'the end of the tunnel'),
+    world,
+    async [Symbol.asyncDispose](): Promise<void> {
+      const closed = Promise.all([once(server, 'close'), once(front, 'close')]);
+      server.close();
+      front.close();
+      client.close();
+      appSocket.destroy();
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
+}
+
 describe('a tunnel over TLS', () => {
   it('is destroyed when trust in its server ends', async () => {
     await using app = await new App(good).listen();
@@ -184,5 +273,45 @@ describe('a tunnel over TLS', () => {
     world.pools.rejudge();
     await ended;
     assert.equal(socket.destroyed, true);
+  });
+
+  it('carries bulk both ways, whole, past a reader that is slow', async () => {
+    await using parts = await rig();
+    const bulk = randomBytes(3_000_000);
+    const sum = hash('sha256', bulk);
+    const echoed = createHash('sha256');
+    let received = 0;
+    parts.app.on('data', (chunk: Buffer) => {
+      if (!parts.app.write(chunk)) parts.app.pause();
+    });
+    parts.app.on('drain', () => parts.app.resume());
+    parts.app.on('end', () => parts.app.end());
+    parts.client.pause();
+    const reading = parts.client.readToEnd();
+    await parts.client.write(bulk.subarray(0, 1_000_000));
+    parts.client.socket.write(bulk.subarray(1_000_000));
+    parts.client.end();
+    parts.client.socket.resume();
+    const { bytes } = await reading;
+    received = bytes.length;
+    echoed.update(bytes);
+    assert.deepEqual([received, echoed.digest('hex')], [bulk.length, sum]);
+    assert.equal((await parts.result).end, 'closed');
+  });
+
+  it('passes a reset of either side on to the other', async () => {
+    {
+      await using parts = await rig();
+      const { promise, resolve } = Promise.withResolvers<string>();
+      parts.app.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? ''));
+      parts.app.resume();
+      parts.client.reset();
+      assert.equal(await withDeadline(promise, 3_000, 'the reset at the app'), 'ECONNRESET');
+      assert.equal((await parts.result).end, 'downstream_reset');
+    }
+    await using parts = await rig();
+    resetSocket(parts.app);
+    assert.equal((await parts.client.readToEnd()).ending, 'reset');
+    assert.equal((await parts.result).end, 'upstream_reset');
   });
 });
