@@ -94,8 +94,10 @@ export class DataHalves {
   async #apply({ snapshot, secret, tlsFiles }: Change): Promise<void> {
     const applied: DataSlot[] = [];
     const share = this.#shareOf(snapshot);
+    // Until the new snapshot is in force the old one must not miss a file.
+    const bothFiles = tlsFiles === null ? null : { ...this.#tlsFiles, ...tlsFiles };
     const give = async (slot: DataSlot, bound: BoundPorts | null): Promise<BoundPorts | null> => {
-      if (tlsFiles !== null) slot.live?.tell({ kind: 'tls-files', files: tlsFiles });
+      if (bothFiles !== null) slot.live?.tell({ kind: 'tls-files', files: bothFiles });
       const answer = await ask(slot, { kind: 'snapshot', snapshot: share, secret, bound });
       if (answer.kind === 'snapshot-refused') throw new Error(answer.message);
       applied.push(slot);
@@ -113,7 +115,10 @@ export class DataHalves {
     }
     this.#snapshot = snapshot;
     this.#secret = secret ?? this.#secret;
-    this.#tlsFiles = tlsFiles ?? this.#tlsFiles;
+    if (tlsFiles === null || bothFiles === null) return;
+    this.#tlsFiles = tlsFiles;
+    if (Object.keys(bothFiles).length > Object.keys(tlsFiles).length)
+      this.#tell({ kind: 'tls-files', files: tlsFiles });
   }
 
   /** One that cannot even take what it had is replaced. */

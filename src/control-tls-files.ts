@@ -16,7 +16,9 @@ export class ControlTlsFiles {
   #watcher: ConfigWatcher | null = null;
   #inForce: TlsFileTexts = {};
 
-  /** `onChange`: one of the files in use was replaced. */
+  #isClosed = false;
+
+  /** `onChange`: one of the files that are in use, or that were asked for since, was replaced. */
   constructor(onChange: () => void) {
     this.#onChange = onChange;
   }
@@ -25,7 +27,10 @@ export class ControlTlsFiles {
   async read(snapshot: Snapshot): Promise<TlsFileTexts> {
     const settings = externalTlsOf(snapshot);
     const texts: Record<string, string> = {};
-    for (const file of pathsOf(settings)) texts[file] = await readFile(file);
+    const paths = pathsOf(settings);
+    // Before they are read, so that no change falls in between; one that is missing may come.
+    this.#watch([...Object.keys(this.#inForce), ...paths]);
+    for (const file of paths) texts[file] = await readFile(file);
     for (const { caCertificates, clientCertificate, privateKey } of settings) {
       for (const file of [caCertificates, clientCertificate])
         if (file !== '') checkCertificates(file, texts[file] ?? '');
@@ -45,12 +50,17 @@ export class ControlTlsFiles {
   /** These are in force from now on, and watched. */
   note(texts: TlsFileTexts): void {
     this.#inForce = texts;
-    const paths = Object.keys(texts);
-    if (this.#watcher !== null) this.#watcher.setPaths(paths);
+    this.#watch(Object.keys(texts));
+  }
+
+  #watch(paths: readonly string[]): void {
+    if (this.#isClosed) return;
+    if (this.#watcher !== null) this.#watcher.setPaths([...new Set(paths)]);
     else if (paths.length > 0) this.#watcher = watchConfig(paths, this.#onChange);
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#watcher?.close();
     this.#watcher = null;
   }

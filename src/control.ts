@@ -251,8 +251,9 @@ export class Control implements AdminSources {
     }
   }
 
-  /** Files that DestinationRules name were replaced. */
+  /** Files that DestinationRules name were replaced, or those have come for whose absence documents were refused. */
   #rereadTlsFiles(): void {
+    if (this.readiness.state().config.lastError !== null) this.reload();
     const log = this.loggers.get('config');
     const reread = async (): Promise<void> => {
       if (this.#closed || this.snapshot === null) return;

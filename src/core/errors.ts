@@ -140,7 +140,15 @@ const TABLE = {
   // control half
   config_invalid: ['control', 0, '-', 'a document has errors; the last good configuration stays in force'],
   identity_invalid: ['control', 0, '-', 'the identity files cannot be used'],
+  identity_missing: ['control', 0, '-', 'the SDS server has not given certificate and trust bundle yet'],
   identity_expired: ['control', 0, '-', 'the own certificate has expired'],
+  worker_failed: ['control', 0, '-', 'a worker thread cannot be started, or none serves'],
+  tls_files_invalid: [
+    'control',
+    0,
+    '-',
+    'files that a DestinationRule names cannot be used; the last good ones stay in force',
+  ],
   not_started: ['control', 0, '-', 'listeners are not open yet'],
   // certificates: what the CA refuses, and why an agent has none
   token_missing: ['control', 0, '-', 'a certificate was asked for without a token'],
