@@ -15,14 +15,13 @@ const ASK_TIMEOUT_MS = 10_000;
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 30_000;
 
-/** The first process of the namespaces: ends dockerd when nobody holds the other end of its standard input. */
+/** The first process of the namespaces: ends with dockerd, and ends it when nobody holds the standard input open. */
 const FIRST_PROCESS = `
 ip link set lo up || exit 1
-dockerd "$@" &
+exec 3<&0
+dockerd "$@" 3<&- &
 daemon=$!
-trap : TERM
-read -r line
-kill "$daemon"
+(read -r line <&3; kill "$daemon") &
 wait "$daemon"`;
 
 export interface Daemon {
@@ -90,7 +89,7 @@ function listening(child: ChildProcess, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     let log = '';
     const fail = (why: string): void => {
-      const lines = log.split('\n').filter((line) => /level=(?:error|fatal)|^failed/.test(line));
+      const lines = log.split('\n').filter((line) => line !== '' && !/level=(?:info|warning)/.test(line));
       reject(new Error(`Cannot start dockerd: ${why}\n${lines.slice(-5).join('\n')}`.trimEnd()));
     };
     const deadline = setTimeout(

@@ -2,8 +2,8 @@
 import { execFile } from 'node:child_process';
 
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
-/** So much of a program's last words goes into an error. */
-const MAX_TOLD = 4_000;
+/** So much of a program's first and of its last words goes into an error. */
+const MAX_TOLD = 2_000;
 
 export interface CommandOptions {
   readonly timeoutMs: number;
@@ -14,12 +14,14 @@ export interface CommandOptions {
 }
 
 export class CommandError extends Error {
-  readonly output: string;
-
   constructor(line: string, why: string, output: string) {
-    super(`Cannot run "${line}": ${why}\n${output.slice(-MAX_TOLD)}`.trimEnd());
-    this.output = output;
+    super(`Cannot run "${line}": ${why}\n${shorten(output)}`.trimEnd());
   }
+}
+
+function shorten(output: string): string {
+  if (output.length <= 2 * MAX_TOLD) return output;
+  return `${output.slice(0, MAX_TOLD)}\n…\n${output.slice(-MAX_TOLD)}`;
 }
 
 /** Its standard output; throws with both outputs if it ends otherwise than with 0. */
