@@ -31,16 +31,13 @@ import { HeldBody } from './held-body.ts';
 import type { HttpRoute } from './http-route.ts';
 import { denyResponse, detailsOf, errorResponse } from './respond-error.ts';
 import type { LocalResponse } from './respond-error.ts';
-import { isConnectFailure, NOBODY, Retries } from './retries.ts';
+import { isConnectFailure, mayRepeat, NOBODY, Retries } from './retries.ts';
 
 /** Who counts and logs exchanges. */
 export interface ExchangeRecorder {
   onFinished(entry: AccessLogEntry, denial: Deny | null, failure: ResetReason | null): void;
   onBug(thrown: unknown): void;
 }
-
-/** Methods that may be sent twice (RFC 9110 §9.2.2). */
-const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
 /** As Envoy's access log names them. */
 const PROTOCOLS = { '1.0': 'HTTP/1.0', '1.1': 'HTTP/1.1', '2': 'HTTP/2' } as const;
@@ -268,7 +265,8 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
       this.#retries.backOff(failure.endpoint, this.#onBackOffEnd);
       return;
     }
-    if (this.#mayRetry(failure)) {
+    const repeatable = this.#retries?.reused !== true && !this.#bodyForwarded;
+    if (repeatable && mayRepeat(failure, this.head.method)) {
       // The body must not flow while there is nobody to take it.
       this.#exchange.pause();
       this.#retries ??= new Retries();
@@ -291,18 +289,6 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
   readonly #onBackOffEnd = (): void => {
     this.#guard(() => this.#open(false));
   };
-
-  /** Once, on a connection that was idle before, if nothing can have been done twice (RFC 9110 §9.2.2). */
-  #mayRetry(failure: UpstreamFailure): boolean {
-    return (
-      failure.reused &&
-      !failure.answered &&
-      this.#retries?.reused !== true &&
-      !this.#bodyForwarded &&
-      failure.code === 'upstream_reset' &&
-      (!failure.sent || IDEMPOTENT.has(this.head.method))
-    );
-  }
 
   // --- our own answers and the end
 

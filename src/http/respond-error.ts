@@ -55,19 +55,17 @@ function bodyOf(code: ErrorCodeName, status: number, retried: boolean): string {
     const which = retried ? 'retried and the latest reset reason' : 'reset reason';
     return `upstream connect error or disconnect/reset before headers. ${which}: ${reason}`;
   }
-  switch (code) {
-    case 'upgrade_refused':
-    case 'connect_refused':
-    case 'unknown_destination':
-      return '';
-    case 'no_healthy_upstream':
-      return 'no healthy upstream';
-    case 'upstream_stalled':
-      return 'upstream request timeout';
-    default:
-      return phraseOf(status);
-  }
+  return BODIES[code] ?? phraseOf(status);
 }
+
+/** Where it is neither Envoy's reset text nor the phrase of the status. */
+const BODIES: Partial<Record<ErrorCodeName, string>> = {
+  upgrade_refused: '',
+  connect_refused: '',
+  unknown_destination: '',
+  no_healthy_upstream: 'no healthy upstream',
+  upstream_stalled: 'upstream request timeout',
+};
 
 /** The answer for a code that has a status. `retried`: the upstream was tried more than once. */
 export function errorResponse(

@@ -1,8 +1,9 @@
 /**
- * What is tried again, and after how long: connect failures only, of which the upstream never saw a byte (Envoy's
- * retry_on `connect-failure` with its default back-off).
+ * What is tried again, and after how long: connect failures, of which the upstream never saw a byte (Envoy's retry_on
+ * `connect-failure` with its default back-off), and requests that met a connection just as it was closed for its age.
  */
 import type { ErrorCodeName } from '../core/errors.ts';
+import type { UpstreamFailure } from './exchange.ts';
 
 export const RETRY_BASE_MS = 25;
 export const RETRY_MAX_MS = 250;
@@ -18,6 +19,19 @@ const CONNECT_FAILURES: ReadonlySet<ErrorCodeName> = new Set([
 
 export function isConnectFailure(code: ErrorCodeName): boolean {
   return CONNECT_FAILURES.has(code);
+}
+
+/** Methods that may be sent twice (RFC 9110 §9.2.2). */
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+
+/** On a connection that was idle before, if nothing can have been done twice. */
+export function mayRepeat(failure: UpstreamFailure, method: string): boolean {
+  return (
+    failure.reused &&
+    !failure.answered &&
+    failure.code === 'upstream_reset' &&
+    (!failure.sent || IDEMPOTENT.has(method))
+  );
 }
 
 /** Before the `retry`-th retry, counted from 1: fully jittered below a ceiling that doubles (Envoy's router). */

@@ -198,7 +198,7 @@ class OutboundTlsRoom implements OutboundTls {
   async rejudge(onClosed: (target: DialTarget, refusal: Refusal) => void): Promise<void> {
     const round = ++this.#round;
     let until = monotonicMs() + REJUDGE_SLICE_MS;
-    for (const [socket, live] of [...this.#live]) {
+    for (const [socket, live] of this.#live) {
       if (monotonicMs() > until) {
         await nextTurn();
         // A later round goes over all of them.

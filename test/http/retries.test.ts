@@ -81,7 +81,7 @@ describe('an upstream that refuses connections', () => {
     world.pools.poolOf(plain(app.port).target).active = 100;
     await using proxy = await startProxy({ upstreamPort: 1, route: outbound(upstream) });
     const client = await proxy.connect();
-    const text = await talk(client, POST, (text) => text.endsWith('ok'));
+    const text = await talk(client, POST, (all) => all.endsWith('ok'));
     const request = await app.request();
     assert.match(
       request.connection.bytes.toString('latin1'),
@@ -101,7 +101,7 @@ describe('an upstream that refuses connections', () => {
     const world = makeWorld();
     await using proxy = await startProxy({ upstreamPort: 1, route: outbound(world.upstream([plain(port)])) });
     const client = await proxy.connect();
-    const text = await talk(client, GET, (text) => text.includes('reset reason'));
+    const text = await talk(client, GET, (all) => all.includes('reset reason'));
     assert.match(text, /^HTTP\/1\.1 503 Service Unavailable\r\n/);
     assert.match(text, /\r\nserver: envoy\r\n/);
     assert.match(
@@ -135,7 +135,7 @@ describe('an upstream that refuses connections', () => {
     const route = { ...outbound(world.upstream([plain(port)])), connectRetries: 0 };
     await using proxy = await startProxy({ upstreamPort: 1, route });
     const client = await proxy.connect();
-    const text = await talk(client, GET, (text) => text.includes('reset reason'));
+    const text = await talk(client, GET, (all) => all.includes('reset reason'));
     assert.match(text, /before headers\. reset reason: remote connection failure$/);
     assert.equal((await proxy.entry()).responseFlags, 'UF');
     client.close();
@@ -188,7 +188,7 @@ describe('an upstream that fails otherwise', () => {
       const world = failingWorld(code, reason);
       await using proxy = await startProxy({ upstreamPort: 1, route: outbound(world.upstream([plain(1)])) });
       const client = await proxy.connect();
-      const text = await talk(client, GET, (text) => text.endsWith(words));
+      const text = await talk(client, GET, (all) => all.endsWith(words));
       assert.match(text, /^HTTP\/1\.1 503 /);
       assert.doesNotMatch(text, /TLS|CERTIFICATE|by the test/);
       const entry = await proxy.entry();
@@ -205,7 +205,7 @@ describe('an upstream that fails otherwise', () => {
     const world = makeWorld();
     await using proxy = await startProxy({ upstreamPort: 1, route: outbound(world.upstream([])) });
     const client = await proxy.connect();
-    const text = await talk(client, GET, (text) => text.endsWith('no healthy upstream'));
+    const text = await talk(client, GET, (all) => all.endsWith('no healthy upstream'));
     assert.match(text, /^HTTP\/1\.1 503 Service Unavailable\r\n/);
     const entry = await proxy.entry();
     assert.deepEqual(
@@ -226,7 +226,7 @@ describe('a route to nowhere', () => {
     const route = { ...outbound(opener), refuse: 'unknown_destination' as const };
     await using proxy = await startProxy({ upstreamPort: 1, route });
     const client = await proxy.connect();
-    const text = await talk(client, POST + GET, (text) => text.split('HTTP/1.1 502').length === 3);
+    const text = await talk(client, POST + GET, (all) => all.split('HTTP/1.1 502').length === 3);
     assert.match(text, /^HTTP\/1\.1 502 Bad Gateway\r\n[^]*server: envoy\r\ncontent-length: 0\r\n/);
     const entry = await proxy.entry();
     assert.deepEqual(

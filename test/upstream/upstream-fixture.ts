@@ -28,7 +28,7 @@ export interface World {
   readonly logs: LogLine[];
   readonly bugs: unknown[];
   readonly log: Log;
-  upstream(endpoints: readonly UpstreamEndpoint[], clock?: () => number): ClusterUpstream;
+  readonly upstream: (endpoints: readonly UpstreamEndpoint[], clock?: () => number) => ClusterUpstream;
 }
 
 export interface WorldOptions {
