@@ -22,7 +22,7 @@ describe('postern', () => {
     assert.equal(help.code, 0);
     assert.equal(help.stderr, '');
     const names = [...help.stdout.matchAll(/^ {2}(\w+) {2,}\S/gm)].map(([, name = '']) => name);
-    assert.deepEqual(names, ['proxy', 'validate', 'wait', 'demo']);
+    assert.deepEqual(names, ['proxy', 'agent', 'ca', 'token', 'validate', 'wait', 'demo']);
     for (const command of await loadCommands()) {
       const text = commandHelp(command);
       assert.match(text, new RegExp(`^usage: postern ${command.name}`, 'm'));
