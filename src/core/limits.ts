@@ -50,7 +50,7 @@ export const DEFAULT_LIMITS: Limits = {
 
 /** What each limit bounds and what a peer sees at it; `validate --limits` and the README print these. */
 export const LIMIT_MEANINGS: Readonly<Record<keyof Limits, string>> = {
-  maxConnections: 'open downstream connections; one more is closed at once',
+  maxConnections: 'open downstream connections, shared evenly by workers; one more is closed at once',
   maxHeadBytes: 'bytes of a request or response head; more is 431',
   maxHeaders: 'header fields of a head; more is 431',
   maxChunkExtensionBytes: 'bytes of chunk extensions of one body; more is 400',
