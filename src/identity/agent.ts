@@ -107,6 +107,8 @@ export class Agent implements SecretProvider {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
     this.#subscribers.clear();
+    this.#newestToken = '';
+    this.#goodToken = '';
   }
 
   /** What is in force and valid; null if nothing is. */
