@@ -267,6 +267,8 @@ export class Proxy implements AsyncDisposable {
     if (this.http.cxActive !== 0) throw new Error(`${this.http.cxActive} connections were never closed`);
     if (this.cluster.rqActive !== 0)
       throw new Error(`${this.cluster.rqActive} upstream exchanges were never counted as ended`);
+    if (this.pool.active !== 0)
+      throw new Error(`the endpoint counts ${this.pool.active} exchanges that are over`);
     if (this.pool.size !== 0 || this.cluster.cxActive !== 0)
       throw new Error(`${this.pool.size} upstream connections are left`);
   }

@@ -238,6 +238,21 @@ describe('a server of the mesh is accepted', () => {
   });
 });
 
+describe('a server that knows older parameters alone', () => {
+  for (const options of [
+    { ecdhCurve: 'X25519' },
+    { ecdhCurve: 'P-256', minVersion: 'TLSv1.3' },
+    { ecdhCurve: 'P-256', maxVersion: 'TLSv1.2', ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256' },
+  ] as const) {
+    it(`is served: ${JSON.stringify(options)}`, async () => {
+      await using server = await startServer({ identity: good, options });
+      const dialled = await dial(roomOf(), targetOf(server.port, meshTls()));
+      assert.equal(dialled.secure?.peer?.spiffeId, WANTED);
+      await useOnce(dialled);
+    });
+  }
+});
+
 describe('a server outside of the mesh', () => {
   const webCa = partner;
   const rows: readonly (readonly [string, () => Promise<Issued>, DialTls, string])[] = [
