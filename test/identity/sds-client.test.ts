@@ -237,6 +237,10 @@ describe('SDS secrets', () => {
       assert.match(error, new RegExp(`^Cannot use "${kind === 'bundle' ? 'ROOTCA' : 'default'}" of unix:`));
       assert.ok(!error.includes('PRIVATE KEY'));
     }
+    // The same again is refused again, and told no second time.
+    give(streams.bundle, 'again', cases.at(-1)![2]);
+    assert.match((await streams.bundle.requests.next()).errorDetail?.message ?? '', cases.at(-1)![0]);
+    assert.equal(started.heard.errors.left, 0);
     assert.equal(started.heard.secrets.left, 0);
     const next = await ca.issue();
     give(streams.certificate, 'good', [certificateOf(next, ca)]);
@@ -392,7 +396,8 @@ describe('SDS secrets and a server that comes and goes', () => {
 
   it('wait longer each time that a server ends their streams at once, and never longer than they should', async () => {
     const times: number[] = [];
-    using started = await start({ backoffMs: { first: 4, longest: 32 } });
+    const { log, lines } = queueLog();
+    using started = await start({ backoffMs: { first: 4, longest: 32 }, log });
     using server = await HandMadeServer.listen(started.file);
     for (let i = 0; i < 8; i++) {
       const { certificate, bundle } = await server.accept();
@@ -404,6 +409,8 @@ describe('SDS secrets and a server that comes and goes', () => {
     // Half of the wait is chance; the least of each is 2, 4, 8, 16, 16, 16, 16.
     for (const [i, least] of [2, 4, 8, 16, 16, 16, 16].entries())
       assert.ok(gaps[i]! >= least - 1, `gap ${i}: ${gaps.join(' ')}`);
+    const told = lines.all.filter(({ fields }) => fields['error'] === 'the server ended the stream');
+    assert.equal(told.length, 1, 'the same again says nothing new');
   });
 
   it('tell what is wrong with the token, and not the token', async () => {
@@ -428,8 +435,31 @@ describe('SDS secrets and a server that comes and goes', () => {
     assert.deepEqual(certificate.call.metadata.get('authorization'), ['Bearer now']);
   });
 
+  it('forget a half that is held when its connection ends', async () => {
+    using started = await start();
+    const first = await HandMadeServer.listen(started.file);
+    const { certificate } = await settle(started, first);
+    await hold(certificate);
+    first.close();
+    using second = await HandMadeServer.listen(started.file);
+    const streams = await second.accept();
+    give(streams.bundle, 'b2', [rootsOf(ca, nextCa)]);
+    const secret = await started.heard.secrets.next();
+    assert.equal(secret.certificateChainPem, leaf.chainPem);
+  });
+
+  it('keep a connection on which both were answered', async () => {
+    using started = await start({ answerTimeoutMs: 400, holdMs: 500 });
+    using server = await HandMadeServer.listen(started.file);
+    const { certificate } = await settle(started, server);
+    give(certificate, 'late', [certificateOf(await nextCa.issue(), nextCa)]);
+    assert.equal((await certificate.requests.next()).responseNonce, 'late');
+    assert.equal(server.connections, 1);
+  });
+
   it('leave nothing behind at stop, wherever they are', async () => {
-    const stages: readonly ((started: Started) => Promise<HandMadeServer | null>)[] = [
+    type Stage = (started: Started) => Promise<HandMadeServer | null>;
+    const stages: readonly Stage[] = [
       async () => Promise.resolve(null),
       // Between two attempts.
       async ({ heard }) => {
@@ -444,23 +474,49 @@ describe('SDS secrets and a server that comes and goes', () => {
       // With a half that is held.
       async (started) => {
         const server = await HandMadeServer.listen(started.file);
-        const { certificate } = await settle(started, server);
-        give(certificate, 'c2', [certificateOf(await nextCa.issue(), nextCa)]);
+        await hold((await settle(started, server)).certificate);
         return server;
       },
     ];
-    for (const stage of stages) {
+    for (const [i, stage] of stages.entries()) {
       const before = activeResources();
-      const started = await start();
+      // The first attempt of the last two may find nobody; nothing else may wait for long.
+      const started = await start(i < 2 ? { backoffMs: { first: 60_000, longest: 60_000 } } : {});
       const server = await stage(started);
       started[Symbol.dispose]();
+      // The connection is ended by us, before the server ends.
+      if (server !== null) await server.closed.next();
       server?.close();
       const said = started.heard.waiting.all.length;
       await assertNoLeak(before);
       assert.equal(started.heard.waiting.all.length, said);
     }
   });
+
+  it('make no connection after a stop that came before the token was read', async () => {
+    using started = await start();
+    using server = await HandMadeServer.listen(started.file);
+    await server.accept();
+    started.source.stop();
+    await server.closed.next();
+    const tokenFile = started.folder.write('token', 'abc');
+    using stopped = await start({ socket: started.file, tokenFile });
+    stopped.source.stop();
+    using other = await start({ socket: started.file, tokenFile });
+    const streams = await server.accept();
+    give(streams.certificate, '1', [certificateOf(leaf, ca)]);
+    give(streams.bundle, '1', [rootsOf(ca)]);
+    await other.heard.secrets.next();
+    assert.equal(server.connections, 2);
+  });
 });
+
+/** Gives a certificate that fits no bundle yet; the answer after it, refused at once, shows that it was looked at. */
+async function hold(certificate: ServedStream): Promise<void> {
+  give(certificate, 'held', [certificateOf(await nextCa.issue(), nextCa)]);
+  give(certificate, 'empty', []);
+  assert.equal((await certificate.requests.next()).responseNonce, 'empty');
+}
 
 function fail(call: ServedStream['call'], code: status, details: string): void {
   call.emit('error', { code, details });

@@ -3,7 +3,8 @@
  * that says what the test tells it to, and a server that misbehaves as the test wants.
  */
 import assert from 'node:assert/strict';
-import { connect } from 'node:net';
+import { once } from 'node:events';
+import { connect, createServer, type Server as NetServer } from 'node:net';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { AnySchema } from '@bufbuild/protobuf/wkt';
 import {
@@ -181,22 +182,29 @@ export interface ServedStream {
 /** A server that does nothing by itself; `streams` has each stream once its first request is there. */
 export class HandMadeServer {
   readonly streams: Queue<ServedStream> = new Queue('a stream of the client');
+  /** One for each connection that is over. */
+  readonly closed: Queue<'closed'> = new Queue('the end of a connection');
+  connections = 0;
   readonly #grpc = new GrpcServer();
+  readonly #server: NetServer;
   readonly #path: string;
 
   private constructor(path: string) {
     this.#path = path;
     serveGrpc(this.#grpc, SecretDiscoveryService, { streamSecrets: (call) => this.#serve(call) });
+    const sessions = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
+    this.#server = createServer((socket) => {
+      this.connections++;
+      socket.on('error', () => socket.destroy());
+      socket.on('close', () => this.closed.add('closed'));
+      sessions.injectConnection(socket);
+    });
   }
 
   static async listen(path: string): Promise<HandMadeServer> {
     const server = new HandMadeServer(path);
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    server.#grpc.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) => {
-      if (error === null) resolve();
-      else reject(error);
-    });
-    await promise;
+    server.#server.listen(path);
+    await once(server.#server, 'listening');
     return server;
   }
 
@@ -210,6 +218,7 @@ export class HandMadeServer {
   }
 
   close(): void {
+    this.#server.close();
     this.#grpc.forceShutdown();
   }
 

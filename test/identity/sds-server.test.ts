@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, statSync, symlinkSync } from 'node:fs';
+import { once } from 'node:events';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { describe, it } from 'node:test';
@@ -13,6 +14,7 @@ import {
   type SdsServer,
   type SdsServerOptions,
 } from '../../src/identity/sds-server.ts';
+import { listenOnSocket } from '../../src/identity/sds-socket.ts';
 import { SecretSchema } from '../../src/wire/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts';
 import {
   type DiscoveryResponse,
@@ -193,7 +195,14 @@ describe('an SDS server', () => {
     served.provider.set(second);
     await assertSilent(stream, served.client);
     stream.ask(['ROOTCA', 'default'], acknowledge(bundle));
-    assert.deepEqual(namesOf(await stream.answers.next()), ['default']);
+    const back = await stream.answers.next();
+    assert.deepEqual(namesOf(back), ['default']);
+    // Who gave a name up and wants it again has to be told, though nothing has changed.
+    stream.ask(['ROOTCA'], acknowledge(back));
+    stream.ask(['ROOTCA', 'default'], acknowledge(back));
+    const again = await stream.answers.next();
+    assert.deepEqual(namesOf(again), ['default']);
+    assert.equal(again.versionInfo, back.versionInfo);
   });
 
   it('logs a refusal once, cut to a bound, and answers again only after a change', async () => {
@@ -392,6 +401,27 @@ describe('the socket of an SDS server', () => {
     await served[Symbol.asyncDispose]();
     assert.equal(existsSync(served.file), false);
     assert.equal(served.provider.subscribers, 0);
+  });
+
+  it('is open to nobody but the owner before it has its mode', async () => {
+    using folder = new TempFolder();
+    const file = folder.join('agent.sock');
+    const server = createServer();
+    let modeAtFirst = -1;
+    server.once('listening', () => {
+      modeAtFirst = statSync(file).mode & 0o777;
+    });
+    const umask = process.umask(0);
+    try {
+      await listenOnSocket(server, file, 0o666);
+      assert.equal(process.umask(), 0);
+    } finally {
+      process.umask(umask);
+    }
+    assert.equal(modeAtFirst, 0o600);
+    assert.equal(statSync(file).mode & 0o777, 0o666);
+    server.close();
+    await once(server, 'close');
   });
 
   it('takes the place of one that nobody answers on', async () => {
