@@ -142,17 +142,19 @@ describe('an identity over SDS', () => {
   it('that runs out while the agent is away makes the sidecar unready until it is back', async () => {
     await using app = await startEchoApp();
     await using sds = await SdsMesh.create(app.port, '');
-    const notAfter = new Date(Date.now() + 3_000);
-    sds.provider.set(secretOf(sds.mesh.ca, await sds.issue(notAfter)));
     await sds.startServer();
     const { proxy, ready } = await startProxy(sds.configFile);
     await using _ = proxy;
     const readiness = ready.ports.readiness!;
+    const brief = await sds.issue(new Date(Date.now() + 5_000));
+    sds.provider.set(secretOf(sds.mesh.ca, brief));
+    await proxy.waitForLog(({ code, serial }) => code === 'secret' && serial === brief.serial);
     await sds.stopServer();
     await askUntil(readiness, READY, /^NOT READY: identity_expired: /);
     sds.provider.set(secretOf(sds.mesh.ca, sds.mesh.own));
     await sds.startServer();
     await askUntil(readiness, READY, /^LIVE$/m);
+    assert.equal(proxy.logs.filter(isCode('not_ready')).length, 1);
   });
 
   it('is taken anew when documents name other trust domains, and refuses those that it does not fit', async () => {
