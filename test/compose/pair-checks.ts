@@ -12,6 +12,9 @@ const HERE = fileURLToPath(new URL('.', import.meta.url));
 const CALLER = 'spiffe://cluster.local/ns/foo/sa/sleep';
 const SERVER = 'spiffe://cluster.local/ns/foo/sa/httpbin';
 
+/** Without a byte. */
+const CLOSED = /^\[(?:closed|ECONNRESET|ERR_SSL_\w+)\]$/;
+
 /** What one folder, as `/run/postern` of `foo-sleep-agent`, has to hold: nothing else, and no key of a workload. */
 const WORKLOAD_FILES = ['agent.sock', 'root-cert.pem', 'token'];
 const CA_FILES = ['ca-key.pem', 'root-cert.pem', 'token.key', 'token.key.pub'];
@@ -55,11 +58,11 @@ export const PAIR_CHECKS: readonly PairCheck[] = [
   },
   {
     name: 'plaintext from a third container to the sidecar is closed without a byte (STRICT)',
-    run: (project) => refuse(project, '8080', 'plaintext', /^\[(?:ECONNRESET|closed)\]$/),
+    run: (project) => refuse(project, '8080', 'plaintext', CLOSED, 'no_filter_chain_match'),
   },
   {
     name: 'TLS without a certificate is refused',
-    run: (project) => refuse(project, '8080', 'tls', /^\[ERR_SSL_\w*CERTIFICATE_REQUIRED\]$/),
+    run: (project) => refuse(project, '8080', 'tls', CLOSED, 'tls_no_certificate'),
   },
   {
     name: 'the app itself cannot be reached from a third container',
@@ -82,8 +85,14 @@ async function get(project: ComposeProject, url: string): Promise<{ status: numb
   return { status, body };
 }
 
-/** `expected`: what a container that is no part of the mesh gets of foo-httpbin. */
-async function refuse(project: ComposeProject, port: string, how: string, expected: RegExp): Promise<string> {
+/** `expected`: what a container that is no part of the mesh gets of foo-httpbin; `code`: why, in the sidecar's log. */
+async function refuse(
+  project: ComposeProject,
+  port: string,
+  how: string,
+  expected: RegExp,
+  code: string = '',
+): Promise<string> {
   const mount = `${HERE}:/test:ro`;
   const run = [
     'run',
@@ -96,7 +105,10 @@ async function refuse(project: ComposeProject, port: string, how: string, expect
   ];
   const answer = await project.docker([...run, 'node', '/test/stranger.ts', 'foo-httpbin', port, how]);
   assert.match(answer, expected);
-  return answer;
+  if (code === '') return answer;
+  const log = await project.compose(['logs', '--no-color', 'foo-httpbin-proxy']);
+  assert.ok(log.includes(`"code":"${code}"`), `no ${code} in the log of foo-httpbin-proxy`);
+  return `${answer} ${code}`;
 }
 
 async function withoutPrivileges(project: ComposeProject): Promise<string> {

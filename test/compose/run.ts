@@ -117,14 +117,18 @@ async function prepareImages(
   signal: AbortSignal,
 ): Promise<string[]> {
   const made: string[] = [];
+  // Those of our own daemon go with it.
+  const noteMade = (image: string): void => {
+    if (!daemon.isOwn) made.push(image);
+  };
   const has = (image: string): Promise<boolean> =>
     project.docker(['image', 'inspect', image]).then(
       () => true,
       () => false,
     );
-  if (!(await has(IMAGE))) made.push(IMAGE);
+  if (!(await has(IMAGE))) noteMade(IMAGE);
   if (await has(BASE_IMAGE)) return made;
-  made.push(BASE_IMAGE);
+  noteMade(BASE_IMAGE);
   if (!daemon.isOwn && (await project.docker(['pull', BASE_IMAGE], PULL_MS).catch(() => null)) !== null) {
     say(`pulled ${BASE_IMAGE}`);
     return made;
@@ -149,8 +153,11 @@ async function useProject(project: ComposeProject): Promise<void> {
     await project.ready(READY_MS);
     say('every health check passes');
     for (const check of PAIR_CHECKS) await attempt(check.name, () => check.run(project));
+    const before = await given(project);
     await attempt('SIGTERM ends every container in good order', () => stopAll(project));
-    await attempt('a second start uses the same root and gives new tokens', () => startAgain(project));
+    await attempt('a second start uses the same root and gives new tokens', () =>
+      startAgain(project, before),
+    );
   } catch (thrown) {
     fail(thrown);
   }
@@ -178,11 +185,26 @@ async function stopAll(project: ComposeProject): Promise<string> {
   return `${codes.length} containers with exit code 0 in ${took} s`;
 }
 
-async function startAgain(project: ComposeProject): Promise<string> {
+async function startAgain(project: ComposeProject, before: Given): Promise<string> {
   await project.compose(['up', '--detach'], UP_MS);
   await project.ready(READY_MS);
+  const now = await given(project);
+  if (now.root !== before.root) throw new Error('there is another root than before');
+  if (now.token === before.token) throw new Error('there is no new token');
   const [first] = PAIR_CHECKS;
   return first === undefined ? '' : first.run(project);
+}
+
+interface Given {
+  readonly root: string;
+  readonly token: string;
+}
+
+/** What foo-sleep was enrolled with; compared here, and never printed. */
+async function given(project: ComposeProject): Promise<Given> {
+  const read = (name: string): Promise<string> =>
+    project.compose(['exec', '-T', 'foo-sleep-agent', 'cat', `/run/postern/${name}`]);
+  return { root: await read('root-cert.pem'), token: await read('token') };
 }
 
 async function takeDown(project: ComposeProject, madeImages: readonly string[]): Promise<void> {
