@@ -11,6 +11,8 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { loadCommands } from '../src/cli/run-cli.ts';
+import { AGENT_KEYS } from '../src/config/agent-keys.ts';
+import { CA_KEYS } from '../src/config/ca-keys.ts';
 import { CONFIG_KEYS, environmentName } from '../src/config/config-keys.ts';
 import { validatePaths } from '../src/config/validate-paths.ts';
 import { loadPosternConfig } from '../src/config/postern-config.ts';
@@ -129,13 +131,17 @@ describe('README', () => {
   it('has a row in the table of ports for every port setting, with its default', () => {
     const [, after = ''] = readme.split('## Ports');
     const rows = parseTable((after.split('\n## ')[0] ?? '').trim()).slice(1);
-    const ports = CONFIG_KEYS.filter(({ type }) => type === 'port');
+    const ports = [
+      ...CONFIG_KEYS.map((key) => [`\`${key.path}\``, key] as const),
+      ...CA_KEYS.map((key) => [`\`${key.path}\` of ca.yaml`, key] as const),
+      ...AGENT_KEYS.map((key) => [`\`${key.path}\` of agent.yaml`, key] as const),
+    ].filter(([, { type }]) => type === 'port');
     assert.deepEqual(
       rows.map(([, setting = '']) => setting).toSorted(),
-      ports.map((key) => `\`${key.path}\``).toSorted(),
+      ports.map(([name]) => name).toSorted(),
     );
     for (const [port, setting] of rows) {
-      const key = ports.find((one) => `\`${one.path}\`` === setting);
+      const key = ports.find(([name]) => name === setting)?.[1];
       if (key?.default !== null) assert.equal(port, key?.default);
     }
   });
@@ -198,7 +204,7 @@ describe('documents', () => {
   });
 
   it('name only environment variables that are read', () => {
-    const known = new Set(CONFIG_KEYS.map(environmentName));
+    const known = new Set([...CONFIG_KEYS, ...AGENT_KEYS, ...CA_KEYS].map(environmentName));
     const faults = FRONT.flatMap((file) =>
       unknownEnvironment(read(file), known).map((one) => `${file}: ${one}`),
     );

@@ -9,7 +9,7 @@ import { EXIT_NEGATIVE, EXIT_OK, UsageError, wantsJson } from './command.ts';
 
 export const validateCommand: Command = {
   name: 'validate',
-  summary: 'Check Istio documents and postern.yaml without starting anything',
+  summary: 'Check Istio documents, postern.yaml, agent.yaml and ca.yaml without starting anything',
   usage: 'FILE|FOLDER… [--strict] [--output json]',
   example: 'postern validate ./mesh postern.yaml',
   takesPositionals: true,

@@ -10,6 +10,8 @@ import {
 } from '../../src/admin-endpoints.ts';
 import type { AdminSources } from '../../src/admin-endpoints.ts';
 import type { Command } from '../../src/cli/command.ts';
+import { AGENT_KEYS } from '../../src/config/agent-keys.ts';
+import { CA_KEYS } from '../../src/config/ca-keys.ts';
 import { CONFIG_KEYS, environmentName } from '../../src/config/config-keys.ts';
 import type { ConfigKey } from '../../src/config/config-keys.ts';
 import { ERROR_CODES } from '../../src/core/errors.ts';
@@ -28,7 +30,9 @@ const codeOrNone = (text: string | null): string => (text === null ? '–' : cod
 export function allTables(commands: readonly Command[]): Readonly<Record<string, Table>> {
   return {
     commands: commandTable(commands),
-    settings: settingTable(),
+    settings: settingTable(CONFIG_KEYS),
+    'agent-settings': settingTable(AGENT_KEYS),
+    'ca-settings': settingTable(CA_KEYS),
     limits: limitTable(),
     codes: codeTable(),
     metrics: metricTable(),
@@ -37,9 +41,9 @@ export function allTables(commands: readonly Command[]): Readonly<Record<string,
   };
 }
 
-/** Flags that are settings of postern.yaml are in the table of settings. */
+/** Flags that are settings of postern.yaml, agent.yaml or ca.yaml are in the tables of settings. */
 function commandTable(commands: readonly Command[]): Table {
-  const settings = new Set(CONFIG_KEYS.map(({ path }) => path));
+  const settings = new Set([...CONFIG_KEYS, ...AGENT_KEYS, ...CA_KEYS].map(({ path }) => path));
   const rows = commands.flatMap((command) => [
     [code(`postern ${command.name}`), '', command.summary],
     ...Object.entries(command.flags)
@@ -54,13 +58,15 @@ function commandTable(commands: readonly Command[]): Table {
   return [['Command', 'Flag', 'What it does'], ...rows];
 }
 
-function settingTable(): Table {
-  const rows = CONFIG_KEYS.filter(({ path }) => !path.startsWith('limits.')).map((key) => [
-    code(key.path),
-    codeOrNone(key.default),
-    codeOrNone(environmentName(key)),
-    meaningOf(key),
-  ]);
+function settingTable(keys: readonly ConfigKey[]): Table {
+  const rows = keys
+    .filter(({ path }) => !path.startsWith('limits.'))
+    .map((key) => [
+      code(key.path),
+      codeOrNone(key.default),
+      codeOrNone(environmentName(key)),
+      meaningOf(key),
+    ]);
   return [['Setting', 'Default', 'Environment', 'Meaning'], ...rows];
 }
 
