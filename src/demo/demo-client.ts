@@ -8,9 +8,14 @@ import { once } from 'node:events';
 import net from 'node:net';
 import tls from 'node:tls';
 import { formatAddress } from '../core/address.ts';
-import type { Credentials } from './demo-certificates.ts';
-import { SERVER_ID, SERVER_NAME } from './demo-documents.ts';
+import { SERVER_HOST, SERVER_ID } from './demo-names.ts';
 import { withDeadline } from './with-deadline.ts';
+
+/** In memory only. */
+export interface Credentials {
+  readonly chainPem: string;
+  readonly keyPem: string;
+}
 
 export interface SecureClient {
   readonly rootPem: string;
@@ -40,7 +45,7 @@ export function secureOptions(secure: SecureClient): tls.ConnectionOptions {
   const { rootPem, credentials } = secure;
   return {
     ca: rootPem,
-    servername: SERVER_NAME,
+    servername: SERVER_HOST,
     // Istio's: under PERMISSIVE it tells mTLS of the mesh from any other TLS.
     ALPNProtocols: ['istio-http/1.1', 'http/1.1'],
     minVersion: 'TLSv1.3',
@@ -48,7 +53,7 @@ export function secureOptions(secure: SecureClient): tls.ConnectionOptions {
       subjectaltname === `URI:${SERVER_ID}`
         ? undefined
         : new Error(`the sidecar is "${subjectaltname}", not "${SERVER_ID}"`),
-    ...(credentials === null ? {} : { cert: credentials.certificatePem, key: credentials.privateKeyPem }),
+    ...(credentials === null ? {} : { cert: credentials.chainPem, key: credentials.keyPem }),
   };
 }
 

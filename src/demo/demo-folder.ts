@@ -1,7 +1,7 @@
 /**
  * The demo's own folder: readable by this user alone, gone when the demo ends, however it ends.
  *
- * Private keys of development certificates lie in it, and nowhere else.
+ * Configuration and the agents' sockets are in it, and no private key.
  */
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,84 +1,120 @@
 /**
- * What the checks are run on: an app, its sidecar in this process, their certificates, documents and logs.
+ * What the checks are run on: a CA, an agent and a sidecar for each workload, their apps, one app without a sidecar,
+ * and the documents that all of them share, in this one process.
  *
- * One owner of everything that is open: `close` ends it and removes the folder.
+ * One owner of everything that is open: `close` ends it, in order, and removes the folder.
  */
-import { detach } from '../core/detach.ts';
-import { createSidecar } from '../index.ts';
-import type { RunningSidecar } from '../index.ts';
-import { claimAddresses } from './demo-addresses.ts';
-import type { SidecarPorts } from './demo-addresses.ts';
-import type { DemoApp } from './demo-app.ts';
-import { DemoCertificates } from './demo-certificates.ts';
-import type { Credentials } from './demo-certificates.ts';
-import { exchange } from './demo-client.ts';
-import type { Exchange, SecureClient } from './demo-client.ts';
-import { peerAuthenticationYaml, posternYaml, SERVER_NAME, serviceYaml } from './demo-documents.ts';
-import type { DemoMode } from './demo-documents.ts';
+import { createLoggers } from '../observe/loggers.ts';
+import { claimAddresses, type ClaimedAddresses, FREE_HOST } from './demo-addresses.ts';
+import { type DemoApp, startDemoApp } from './demo-app.ts';
+import { type Credentials, exchange, type Exchange, type SecureClient } from './demo-client.ts';
+import {
+  type DemoMode,
+  instancesYaml,
+  peerAuthenticationYaml,
+  type Place,
+  posternYaml,
+  SERVICES_YAML,
+  sidecarsYaml,
+} from './demo-documents.ts';
 import { DemoFolder } from './demo-folder.ts';
+import { DemoIdentity } from './demo-identity.ts';
+import {
+  CLIENT_NAMES,
+  type ClientName,
+  LEGACY_APP,
+  SERVER_HOST,
+  SERVER_NAMES,
+  type ServerName,
+  WORKLOAD_NAMES,
+  type WorkloadName,
+} from './demo-names.ts';
+import { DemoWorkload } from './demo-workload.ts';
 import { LogCapture } from './log-capture.ts';
 import { withDeadline } from './with-deadline.ts';
 
 const PEER_AUTHENTICATION = 'mesh/peer-authentication.yaml';
 
+/** How tests break the mesh. */
+export interface DemoMeshOptions {
+  readonly withoutAgent?: readonly WorkloadName[];
+  /** Their agents ask another CA, with the same trust domain. */
+  readonly ofOtherCa?: readonly WorkloadName[];
+}
+
 export class DemoMesh {
   readonly folder: DemoFolder;
-  readonly certificates: DemoCertificates;
-  readonly app: DemoApp;
-  readonly logs: LogCapture;
-  readonly ports: SidecarPorts;
-  readonly #sidecar: RunningSidecar;
-  readonly #signal: AbortSignal;
+  readonly identity: DemoIdentity;
+  readonly apps: Readonly<Record<ServerName, DemoApp>>;
+  /** Nobody stands in front of it. */
+  readonly legacyApp: DemoApp;
+  readonly workloads: Readonly<Record<WorkloadName, DemoWorkload>>;
+  readonly signal: AbortSignal;
+  readonly #open: AsyncDisposableStack;
   #mode: DemoMode = 'PERMISSIVE';
 
   private constructor(
-    parts: Pick<DemoMesh, 'folder' | 'certificates' | 'app' | 'logs'>,
-    sidecar: RunningSidecar,
-    signal: AbortSignal,
+    parts: Pick<DemoMesh, 'folder' | 'identity' | 'apps' | 'legacyApp' | 'workloads' | 'signal'>,
+    open: AsyncDisposableStack,
   ) {
     this.folder = parts.folder;
-    this.certificates = parts.certificates;
-    this.app = parts.app;
-    this.logs = parts.logs;
-    this.ports = sidecar.ports;
-    this.#sidecar = sidecar;
-    this.#signal = signal;
+    this.identity = parts.identity;
+    this.apps = parts.apps;
+    this.legacyApp = parts.legacyApp;
+    this.workloads = parts.workloads;
+    this.signal = parts.signal;
+    this.#open = open;
   }
 
-  /** `signal` ends the connections of clients. On failure nothing is left. */
-  static async start(signal: AbortSignal): Promise<DemoMesh> {
-    const folder = new DemoFolder();
-    let app: DemoApp | null = null;
-    try {
-      const certificates = await DemoCertificates.create(folder);
-      const claimed = await claimAddresses();
-      ({ app } = claimed);
-      folder.write('mesh/service.yaml', serviceYaml(app));
-      folder.write(PEER_AUTHENTICATION, peerAuthenticationYaml('PERMISSIVE'));
-      const config = folder.write('postern.yaml', posternYaml(app, claimed.ports));
-      const logs = new LogCapture(signal);
-      const starting = createSidecar({ config, writeLog: logs.write });
-      try {
-        const sidecar = await withDeadline(starting, 'ready sidecar', { signal });
-        return new DemoMesh({ folder, certificates, app, logs }, sidecar, signal);
-      } catch (thrown) {
-        // One that starts after all has nobody any more.
-        detach(
-          starting.then((late) => late.close()),
-          () => {},
-        );
-        throw thrown;
-      }
-    } catch (thrown) {
-      await app?.close();
-      folder.remove();
-      throw thrown;
+  /** `signal` ends the start and the connections of clients. On failure nothing is left. */
+  static async start(signal: AbortSignal, options: DemoMeshOptions = {}): Promise<DemoMesh> {
+    await using open = new AsyncDisposableStack();
+    const folder = open.adopt(new DemoFolder(), (one) => one.remove());
+    const loggers = open.adopt(createLoggers({ write: new LogCapture(signal).write }), (one) => one.close());
+    const log = loggers.get('identity');
+    // One after the other: what is opened has its owner before anything else can fail.
+    const claimed = await claimAddresses();
+    for (const app of Object.values(claimed.apps)) open.defer(() => app.close());
+    const legacyApp = open.adopt(await startDemoApp(LEGACY_APP, FREE_HOST, 0), (app) => app.close());
+    const { ofOtherCa = [], withoutAgent = [] } = options;
+    const identity = open.adopt(await DemoIdentity.start({ ofOtherCa, log }), (one) => one.close());
+    signal.throwIfAborted();
+    const { hosts, ports, apps } = claimed;
+    folder.write('mesh/services.yaml', SERVICES_YAML);
+    const appPorts = { 'foo/httpbin': apps['foo/httpbin'].port, 'bar/httpbin': apps['bar/httpbin'].port };
+    folder.write('mesh/sidecars.yaml', sidecarsYaml(hosts, ports, appPorts));
+    folder.write(PEER_AUTHENTICATION, peerAuthenticationYaml('PERMISSIVE'));
+    const enrol = async (name: WorkloadName): Promise<DemoWorkload> => {
+      const file = name.replace('/', '-');
+      const socket = folder.join(`${file}.sock`);
+      const agent = withoutAgent.includes(name) ? null : await identity.startAgent(name, socket);
+      if (agent !== null) open.defer(() => agent.close());
+      const config = folder.write(`${file}.yaml`, posternYaml(name, hosts[name], ports, socket));
+      return new DemoWorkload({ name, host: hosts[name], agent, config }, signal);
+    };
+    const workloads = {
+      'foo/sleep': await enrol('foo/sleep'),
+      'foo/httpbin': await enrol('foo/httpbin'),
+      'bar/sleep': await enrol('bar/sleep'),
+      'bar/httpbin': await enrol('bar/httpbin'),
+    };
+    const all = Object.values(workloads);
+    open.defer(async () => {
+      await Promise.all(all.map((workload) => workload.close()));
+    });
+    await startSidecars(workloads, claimed, (servers) =>
+      folder.write('mesh/instances.yaml', instancesYaml(servers, legacyApp)),
+    );
+    for (const { name, agent } of all) {
+      const secret = agent?.secret() ?? null;
+      if (secret !== null) identity.note(name, secret);
     }
+    return new DemoMesh({ folder, identity, apps, legacyApp, workloads, signal }, open.move());
   }
 
-  /** The address that every listener is on. */
-  get host(): string {
-    return this.app.host;
+  /** The sidecar that most checks are about. */
+  get server(): DemoWorkload {
+    return this.workloads['foo/httpbin'];
   }
 
   get mode(): DemoMode {
@@ -89,59 +125,109 @@ export class DemoMesh {
     return this.folder.join(PEER_AUTHENTICATION);
   }
 
-  get signal(): AbortSignal {
-    return this.#signal;
-  }
-
   /** A client with this certificate, or with none. */
   client(credentials: Credentials | null): SecureClient {
-    return { rootPem: this.certificates.rootPem, credentials };
+    return { rootPem: this.identity.rootPem, credentials };
   }
 
-  /** Rewrites the PeerAuthentication and waits until the sidecar has taken it. */
+  /** A client with the certificate that foo/sleep has now, without its sidecar: for bytes that no sidecar sends. */
+  sleepItself(): SecureClient {
+    return this.client(this.workloads['foo/sleep'].secret);
+  }
+
+  /** Rewrites the PeerAuthentications and waits until the servers' sidecars have taken them. */
   async setMode(mode: DemoMode): Promise<void> {
     if (this.#mode === mode) return;
-    const before = await this.generation();
+    const servers = SERVER_NAMES.map((name) => this.workloads[name]).filter(({ isReady }) => isReady);
+    const before = await Promise.all(servers.map((server) => this.generation(server)));
     this.folder.write(PEER_AUTHENTICATION, peerAuthenticationYaml(mode));
-    const answer = await this.logs.waitFor(
-      `"reloaded" after generation ${before}`,
-      (line) =>
-        line.code === 'config_invalid' ||
-        (line.code === 'reloaded' && Number(line.field('generation')) > before),
-    );
-    if (answer.code !== 'reloaded') throw new Error(`the sidecar refuses ${mode}: ${answer.message}`);
+    await Promise.all(servers.map((server, at) => reloaded(server, before[at] ?? 0, mode)));
     this.#mode = mode;
   }
 
   /** The generation of the configuration in force, as the admin server tells it. */
-  async generation(): Promise<number> {
-    const { answer } = await this.get('admin', '/ready?format=json');
+  async generation(workload: DemoWorkload): Promise<number> {
+    const { answer } = await this.get(workload, 'admin', '/ready?format=json');
     const text = /"generation": *([0-9]+)/.exec(answer?.body ?? '')?.[1];
     if (text === undefined) throw new Error('/ready tells no generation');
     return Number(text);
   }
 
-  /** Sends bytes to the sidecar as they are. */
-  send(secure: SecureClient | null, bytes: string): Promise<Exchange> {
-    return exchange({ host: this.host, port: this.ports.intercept }, secure, bytes, this.#signal);
+  /** A call of a client's app, by its sidecar, to the service that Host names; on a connection of its own. */
+  call(from: ClientName, host: string, path = '/'): Promise<Exchange> {
+    return this.#exchange(this.workloads[from].egress, null, getRequest(path, host));
   }
 
-  /** Asks one of the sidecar's own servers. */
-  get(server: 'admin' | 'readiness' | 'metrics', path: string): Promise<Exchange> {
-    const address = { host: this.host, port: this.ports[server] };
-    return exchange(address, null, getRequest(path, `${address.host}:${address.port}`), this.#signal);
+  /** Sends bytes to foo/httpbin's sidecar as they are. */
+  send(secure: SecureClient | null, bytes: string): Promise<Exchange> {
+    return this.#exchange(this.server.ingress, secure, bytes);
+  }
+
+  /** Asks one of a sidecar's own servers. */
+  get(
+    { host, ports }: DemoWorkload,
+    server: 'admin' | 'readiness' | 'metrics',
+    path: string,
+  ): Promise<Exchange> {
+    const place = { host, port: ports[server] };
+    return this.#exchange(place, null, getRequest(path, `${place.host}:${place.port}`));
   }
 
   async close(): Promise<void> {
     try {
-      await withDeadline(Promise.allSettled([this.#sidecar.close(), this.app.close()]), 'end of the sidecar');
+      await withDeadline(this.#open.disposeAsync(), 'end of the mesh');
     } finally {
       this.folder.remove();
     }
   }
+
+  #exchange(place: Place, secure: SecureClient | null, bytes: string): Promise<Exchange> {
+    return exchange(place, secure, bytes, this.signal);
+  }
+}
+
+/**
+ * All at once where the servers' ports are known. Free ports are known when the servers have started: then their
+ * instances are written, and the clients start last.
+ */
+async function startSidecars(
+  workloads: Readonly<Record<WorkloadName, DemoWorkload>>,
+  { hosts, ports }: ClaimedAddresses,
+  writeInstances: (servers: Partial<Record<ServerName, Place>>) => void,
+): Promise<void> {
+  const start = async (names: readonly WorkloadName[]): Promise<void> => {
+    const settled = await Promise.allSettled(names.map((name) => workloads[name].start()));
+    for (const one of settled) if (one.status === 'rejected') throw one.reason;
+  };
+  const servers: Partial<Record<ServerName, Place>> = {};
+  if (ports.ingress !== 0) {
+    for (const name of SERVER_NAMES) servers[name] = { host: hosts[name], port: ports.ingress };
+    writeInstances(servers);
+    await start(WORKLOAD_NAMES);
+    return;
+  }
+  await start(SERVER_NAMES);
+  const ready = SERVER_NAMES.map((name) => workloads[name]).filter(({ isReady }) => isReady);
+  for (const name of SERVER_NAMES) if (workloads[name].isReady) servers[name] = workloads[name].ingress;
+  writeInstances(servers);
+  // Otherwise the first change of a check could be taken for this one.
+  await Promise.all(ready.map((server) => reloaded(server, 1, 'the instances')));
+  await start(CLIENT_NAMES);
+}
+
+/** Waits until the sidecar has taken the documents that were written after `generation`. */
+async function reloaded({ logs, name }: DemoWorkload, generation: number, what: string): Promise<void> {
+  const answer = await logs.waitFor(
+    `"reloaded" of ${name} after generation ${generation}`,
+    (line) =>
+      line.code === 'config_invalid' ||
+      (line.code === 'reloaded' && Number(line.field('generation')) > generation),
+  );
+  if (answer.code !== 'reloaded')
+    throw new Error(`the sidecar of ${name} refuses ${what}: ${answer.message}`);
 }
 
 /** A whole GET request for one connection. `extra` are header lines, each with its CR LF. */
-export function getRequest(path: string, host: string = SERVER_NAME, extra = ''): string {
+export function getRequest(path: string, host: string = SERVER_HOST, extra = ''): string {
   return `GET ${path} HTTP/1.1\r\nhost: ${host}\r\n${extra}connection: close\r\n\r\n`;
 }

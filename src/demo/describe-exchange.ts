@@ -8,16 +8,17 @@ export function statusOf({ answer }: Exchange): string {
   return answer === null ? 'closed without a status' : String(answer.status);
 }
 
-/** The status, and who the app saw as the client. */
+/** The status, which app answered, and whom it saw as the client. */
 export function clientAsSeen(done: Exchange): string {
   if (done.answer?.status !== 200) return statusOf(done);
-  return `200, the app saw ${clientSeenBy(parseAppView(done.answer.body)) ?? 'no client identity'}`;
+  const view = parseAppView(done.answer.body);
+  return `200, ${view.app} saw ${clientSeenBy(view) ?? 'no client identity'}`;
 }
 
-/** How the connection ended, and the code and hint of the log line that the sidecar wrote about this client. */
+/** How the connection ended, and the code and hint of the log line that foo/httpbin's sidecar wrote about this client. */
 export async function refusalAsLogged(mesh: DemoMesh, done: Exchange): Promise<Observation> {
   if (done.answer !== null) return { got: statusOf(done), notes: [] };
-  const line = await mesh.logs.waitFor(
+  const line = await mesh.server.logs.waitFor(
     `about client ${done.client}`,
     (one) => one.field('remote') === done.client && one.field('hint') !== '',
   );

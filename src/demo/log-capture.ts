@@ -1,4 +1,4 @@
-/** The sidecar's log lines as the demo reads them: parsed, waited for, bounded. */
+/** A sidecar's log lines as the demo reads them: parsed, waited for, bounded. */
 import { withDeadline } from './with-deadline.ts';
 
 export interface LogLine {
@@ -15,6 +15,7 @@ export class LogCapture {
   readonly #lines: LogLine[] = [];
   readonly #listeners = new Set<(line: LogLine) => void>();
   readonly #signal: AbortSignal;
+  #lastTrouble = '';
 
   /** `signal` ends every wait. */
   constructor(signal: AbortSignal) {
@@ -25,10 +26,17 @@ export class LogCapture {
   readonly write = (text: string): void => {
     const line = parseLine(text);
     if (line === null) return;
+    const level = line.field('level');
+    if (level === 'warn' || level === 'error') this.#lastTrouble = troubleOf(line);
     this.#lines.push(line);
     if (this.#lines.length > MAX_LINES) this.#lines.shift();
     for (const listener of this.#listeners) listener(line);
   };
+
+  /** What the newest line of a warning or an error says; '' if there was none. */
+  get lastTrouble(): string {
+    return this.#lastTrouble;
+  }
 
   /** Hears every line from now on, until the answered function is called. */
   listen(listener: (line: LogLine) => void): () => void {
@@ -50,6 +58,11 @@ export class LogCapture {
       end();
     }
   }
+}
+
+function troubleOf(line: LogLine): string {
+  const why = line.field('why') || line.field('error');
+  return `${line.code}: ${line.message}${why === '' ? '' : `: ${why}`}`;
 }
 
 function parseLine(text: string): LogLine | null {

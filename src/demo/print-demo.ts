@@ -4,8 +4,9 @@
  */
 import { styleText } from 'node:util';
 import type { CheckResult } from './check.ts';
-import { NAMESPACE } from './demo-documents.ts';
 import type { DemoMesh } from './demo-mesh.ts';
+import { WORKLOAD_NAMES } from './demo-names.ts';
+import type { DemoWorkload } from './demo-workload.ts';
 import type { DemoReporter, DemoResult } from './run-demo.ts';
 import { whatToTry } from './what-to-try.ts';
 
@@ -22,9 +23,9 @@ export function createDemoPrinter(stream: NodeJS.WritableStream): DemoReporter {
   };
   const dim = (text: string): string => styled('dim', text);
   return {
-    started({ host, ports, app }) {
-      print(styled('bold', 'postern demo: one inbound sidecar before one app'));
-      print(dim(`${NAMESPACE}/httpbin-1 on ${host}:${ports.intercept}, its app on ${app.host}:${app.port}`));
+    started({ workloads }) {
+      print(styled('bold', 'postern demo: a mesh of four sidecars, their agents and a CA in this process'));
+      for (const name of WORKLOAD_NAMES) print(dim(`${name.padEnd(11)} ${placeOf(workloads[name])}`));
     },
     notStarted(why) {
       print(`${styled('red', '✗')} Cannot start the demo: ${why}`);
@@ -48,6 +49,14 @@ export function createDemoPrinter(stream: NodeJS.WritableStream): DemoReporter {
       tellLogs(mesh, (text) => print(dim(text)));
     },
   };
+}
+
+function placeOf(workload: DemoWorkload): string {
+  const { host, isReady, name, whyNot } = workload;
+  if (!isReady) return whyNot;
+  return name.endsWith('/httpbin')
+    ? `${host}:${workload.ingress.port}, its app behind it`
+    : `${host}:${workload.egress.port}, for its app's calls`;
 }
 
 function checkLines(result: CheckResult, styled: (style: Style, text: string) => string): string[] {
@@ -75,12 +84,14 @@ function summary(
   return `${styled(ok ? ['bold', 'green'] : ['bold', 'red'], text)}  ${styled('dim', `${(durationMs / 1_000).toFixed(1)} s`)}`;
 }
 
-/** What the user's own tries make the sidecar say. */
-function tellLogs({ logs }: DemoMesh, print: (text: string) => void): void {
-  logs.listen((line) => {
-    const hint = line.field('hint');
-    if (hint !== '') print(`  ${line.code}: ${hint}`);
-    else if (line.code === 'reloaded' || line.code === 'config_invalid')
-      print(`  ${line.code}: ${line.message}`);
-  });
+/** What the user's own tries make the sidecars say. */
+function tellLogs({ workloads }: DemoMesh, print: (text: string) => void): void {
+  for (const { logs, name } of Object.values(workloads)) {
+    logs.listen((line) => {
+      const hint = line.field('hint');
+      if (hint !== '') print(`  ${name}: ${line.code}: ${hint}`);
+      else if (line.code === 'reloaded' || line.code === 'config_invalid')
+        print(`  ${name}: ${line.code}: ${line.message}`);
+    });
+  }
 }

@@ -1,6 +1,7 @@
-/** Scenario: certificates that the sidecar does not take, each with its reason in the log. */
+/** Scenario: certificates that foo/httpbin's sidecar does not take, each with its reason in the log. */
 import type { PlannedCheck, Scenario } from './check.ts';
-import type { Credentials, DemoClients } from './demo-certificates.ts';
+import type { Credentials } from './demo-client.ts';
+import type { BadClients } from './demo-identity.ts';
 import { getRequest } from './demo-mesh.ts';
 import { refusalAsLogged } from './describe-exchange.ts';
 
@@ -16,14 +17,14 @@ export const refusedCertificates: Scenario = {
 function refusal(
   name: string,
   code: string,
-  choose: (clients: DemoClients) => Credentials | null,
+  choose: (clients: BadClients) => Credentials | null,
 ): PlannedCheck {
   return {
     name,
     expected: `closed without a status, ${code}`,
     async observe(mesh) {
       await mesh.setMode('STRICT');
-      const client = mesh.client(choose(mesh.certificates.clients));
+      const client = mesh.client(choose(mesh.identity.badClients));
       return refusalAsLogged(mesh, await mesh.send(client, getRequest('/')));
     },
   };

@@ -1,23 +1,24 @@
 /**
- * Clients that never pause, while something else happens: some on connections that they keep, one that makes a
- * new one, with a whole handshake, for every request.
+ * Callers that never pause, while something else happens: foo/sleep's app on connections that it keeps and on a new
+ * one for every request, by its sidecar; and a client that makes a whole mTLS handshake for every request.
  */
-import https from 'node:https';
+import { Agent, get } from 'node:http';
 import { messageOf } from '../core/errors.ts';
-import { CLIENT_ID } from './demo-documents.ts';
-import { clientAsSeen } from './describe-exchange.ts';
-import { secureOptions } from './demo-client.ts';
 import { type DemoMesh, getRequest } from './demo-mesh.ts';
+import { CLIENT_ID } from './demo-names.ts';
+import { clientAsSeen } from './describe-exchange.ts';
 import { WAIT_MS } from './with-deadline.ts';
 
 const KEEP_ALIVE_CLIENTS = 3;
-const GOOD = `200, the app saw ${CLIENT_ID}`;
+const SERVICE = 'httpbin.foo';
+const GOOD = `200, foo/httpbin saw ${CLIENT_ID}`;
 
 export interface LoadResult {
-  readonly keepAliveRequests: number;
-  /** Connections that the clients who keep theirs have made. */
-  readonly keepAliveConnections: number;
-  readonly freshRequests: number;
+  /** On connections that are kept, and how many of those were made. */
+  readonly kept: { readonly requests: number; readonly connections: number };
+  /** On one connection each. */
+  readonly fresh: number;
+  readonly handshakes: number;
   readonly failed: number;
   /** '' if none failed. */
   readonly firstFailure: string;
@@ -25,37 +26,32 @@ export interface LoadResult {
 
 export class RequestLoad {
   readonly #mesh: DemoMesh;
-  readonly #agent: https.Agent;
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: KEEP_ALIVE_CLIENTS });
+  readonly #kept = { requests: 0, connections: 0 };
   readonly #loops: readonly Promise<void>[];
   #isStopped = false;
-  #keepAliveRequests = 0;
-  #keepAliveConnections = 0;
-  #freshRequests = 0;
+  #fresh = 0;
+  #handshakes = 0;
   #failed = 0;
   #firstFailure = '';
 
   /** Begins at once. */
   constructor(mesh: DemoMesh) {
     this.#mesh = mesh;
-    const client = mesh.client(mesh.certificates.clients.sleep);
-    this.#agent = new https.Agent({
-      ...secureOptions(client),
-      keepAlive: true,
-      maxSockets: KEEP_ALIVE_CLIENTS,
-      maxCachedSessions: 0,
-    });
     const keepAlive = async (): Promise<string> => {
-      const seen = await this.#ask();
-      this.#keepAliveRequests++;
-      return seen;
+      this.#kept.requests++;
+      return this.#ask();
     };
     const fresh = async (): Promise<string> => {
-      const done = await mesh.send(client, getRequest('/load'));
-      this.#freshRequests++;
-      return clientAsSeen(done);
+      this.#fresh++;
+      return clientAsSeen(await mesh.call('foo/sleep', SERVICE, '/load'));
+    };
+    const handshake = async (): Promise<string> => {
+      this.#handshakes++;
+      return clientAsSeen(await mesh.send(mesh.sleepItself(), getRequest('/load')));
     };
     const kept = Array.from({ length: KEEP_ALIVE_CLIENTS }, () => this.#loop(keepAlive));
-    this.#loops = [...kept, this.#loop(fresh)];
+    this.#loops = [...kept, this.#loop(fresh), this.#loop(handshake)];
   }
 
   /** Lets the requests under way end. */
@@ -64,9 +60,9 @@ export class RequestLoad {
     await Promise.all(this.#loops);
     this.#agent.destroy();
     return {
-      keepAliveRequests: this.#keepAliveRequests,
-      keepAliveConnections: this.#keepAliveConnections,
-      freshRequests: this.#freshRequests,
+      kept: this.#kept,
+      fresh: this.#fresh,
+      handshakes: this.#handshakes,
       failed: this.#failed,
       firstFailure: this.#firstFailure,
     };
@@ -93,12 +89,20 @@ export class RequestLoad {
   /** One request on a connection that is kept. */
   #ask(): Promise<string> {
     const { promise, resolve, reject } = Promise.withResolvers<string>();
-    const { host, ports, signal } = this.#mesh;
-    const request = https.get({ agent: this.#agent, host, port: ports.intercept, path: '/load', signal });
+    const { signal, workloads } = this.#mesh;
+    const { host, port } = workloads['foo/sleep'].egress;
+    const request = get({
+      agent: this.#agent,
+      host,
+      port,
+      path: '/load',
+      headers: { host: SERVICE },
+      signal,
+    });
     request.setTimeout(WAIT_MS, () => request.destroy(new Error(`no answer within ${WAIT_MS} ms`)));
     request.on('error', reject);
     request.on('response', (response) => {
-      if (!request.reusedSocket) this.#keepAliveConnections++;
+      if (!request.reusedSocket) this.#kept.connections++;
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (text: string) => {

@@ -5,7 +5,7 @@
 import { messageOf } from '../core/errors.ts';
 import { StartError } from '../index.ts';
 import { type CheckResult, failedCheck, runCheck, type Scenario } from './check.ts';
-import { DemoMesh } from './demo-mesh.ts';
+import { DemoMesh, type DemoMeshOptions } from './demo-mesh.ts';
 import { SCENARIOS } from './scenarios.ts';
 
 /** All checks together take no longer. */
@@ -32,6 +32,8 @@ export interface DemoOptions {
   readonly scenarios?: readonly Scenario[];
   /** Of all checks together. */
   readonly deadlineMs?: number;
+  /** How tests break the mesh from the start. */
+  readonly mesh?: DemoMeshOptions;
   /** Called before the first check: how tests break what the checks look at. */
   readonly onStarted?: (mesh: DemoMesh) => Promise<void>;
 }
@@ -58,7 +60,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   try {
     let whyNot = '';
     try {
-      mesh = await DemoMesh.start(ending.signal);
+      mesh = await DemoMesh.start(ending.signal, options.mesh);
       await options.onStarted?.(mesh);
       reporter.started(mesh);
     } catch (thrown) {

@@ -1,4 +1,5 @@
-/** The commands that the demo prints once it serves: each runs as it stands. */
+/** The commands that the demo prints once it serves: each runs as it stands, and none needs a certificate. */
+import type { Place } from './demo-documents.ts';
 import type { DemoMesh } from './demo-mesh.ts';
 
 export interface Suggestion {
@@ -6,32 +7,42 @@ export interface Suggestion {
   readonly lines: readonly string[];
 }
 
+/** Of sidecars that are ready. */
 export function whatToTry(mesh: DemoMesh): readonly Suggestion[] {
-  const { host, ports } = mesh;
-  const { sleep, otherCa } = mesh.certificates.clients;
-  const url = `${host}:${ports.intercept}/anything`;
-  // curl cannot check a certificate that names a SPIFFE ID and no host.
-  const curl = 'curl --http1.1 --insecure';
+  const { server, workloads } = mesh;
+  const clients = [workloads['foo/sleep'], workloads['bar/sleep']].filter(({ isReady }) => isReady);
+  const calls = clients.map(({ egress }) => egress);
+  return [...callSuggestions(calls), ...(server.isReady ? serverSuggestions(mesh) : [])];
+}
+
+function callSuggestions(egress: readonly Place[]): readonly Suggestion[] {
+  const [first] = egress;
+  if (first === undefined) return [];
   return [
     {
-      what: 'mTLS, answered by the app (--insecure: curl cannot check a SPIFFE ID; a client of the mesh does)',
-      lines: [
-        `${curl} --cert ${quoted(sleep.certificateFile)} --key ${quoted(sleep.privateKeyFile)} https://${url}`,
-      ],
+      what: "By a client's sidecar: plaintext to it, mTLS from there; the app tells the caller's SPIFFE ID",
+      lines: egress.map((place) => call('httpbin.foo', place)),
     },
     {
-      what: 'Closed without a status: a certificate of another CA, and plaintext under STRICT',
-      lines: [
-        `${curl} --cert ${quoted(otherCa.certificateFile)} --key ${quoted(otherCa.privateKeyFile)} https://${url}`,
-        `curl http://${url}`,
-      ],
+      what: 'An app without a sidecar, in plaintext; and a server that is not the one that was meant: 503',
+      lines: [call('httpbin.legacy', first), call('payments.foo', first)],
+    },
+  ];
+}
+
+function serverSuggestions(mesh: DemoMesh): readonly Suggestion[] {
+  const { host, ingress, ports } = mesh.server;
+  return [
+    {
+      what: 'Closed without a status: plaintext under STRICT',
+      lines: [`curl http://${host}:${ingress.port}/anything`],
     },
     {
-      what: 'Then plaintext gets 200, and mTLS by curl nothing: it cannot offer ALPN istio-http/1.1',
+      what: 'Then plaintext gets 200',
       lines: [`sed -i.bak s/STRICT/PERMISSIVE/ ${quoted(mesh.peerAuthenticationFile)}`],
     },
     {
-      what: 'Readiness, metrics, certificates, configuration in force',
+      what: 'Readiness, metrics, certificates, configuration in force of foo/httpbin',
       lines: [
         `curl http://${host}:${ports.readiness}/healthz/ready`,
         `curl http://${host}:${ports.metrics}/stats/prometheus`,
@@ -40,6 +51,10 @@ export function whatToTry(mesh: DemoMesh): readonly Suggestion[] {
       ],
     },
   ];
+}
+
+function call(service: string, { host, port }: Place): string {
+  return `curl -H 'Host: ${service}' http://${host}:${port}/anything`;
 }
 
 /** For a shell, if the path needs it: TMPDIR may have blanks. */

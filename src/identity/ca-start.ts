@@ -23,6 +23,8 @@ export interface CaOptions {
   readonly trustDomain: string;
   /** null: a root in memory only. */
   readonly rootFolder: string | null;
+  /** A root that the caller made and keeps; `rootFolder` and `key` say nothing then. */
+  readonly authority?: Authority;
   /** Of a root that is made. */
   readonly key: KeyAlgorithmName;
   readonly ttl: { readonly defaultMs: number; readonly maxMs: number };
@@ -85,6 +87,7 @@ export async function startCa(options: CaOptions): Promise<RunningCa> {
 
 async function openAuthority(options: CaOptions): Promise<Authority> {
   const { key: keyAlgorithm, log, rootFolder, trustDomain } = options;
+  if (options.authority !== undefined) return options.authority;
   if (rootFolder === null) return createAuthority({ trustDomain, keyAlgorithm });
   const opened = await openRootFolder({ folder: rootFolder, trustDomain, keyAlgorithm });
   for (const warning of opened.warnings) log.warn('root_key_readable', {}, warning);

@@ -4,22 +4,32 @@ import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
-import { freePort } from '../support/free-port.ts';
 import { runPostern, spawnPostern, type PosternProcess } from '../support/spawn-postern.ts';
 import { TempFolder } from '../support/temp-folder.ts';
 
 const CLIENT = 'spiffe://cluster.local/ns/foo/sa/sleep';
 const NAMES = [
-  'readiness',
+  'readiness of foo/sleep',
+  'readiness of foo/httpbin',
+  'readiness of bar/sleep',
+  'readiness of bar/httpbin',
   'mTLS',
+  'foo/sleep → foo/httpbin',
+  'foo/sleep → bar/httpbin',
+  'bar/sleep → foo/httpbin',
+  'bar/sleep → bar/httpbin',
+  'to an app with sidecar',
+  'to an app without',
   'plaintext under PERMISSIVE',
   'plaintext under STRICT',
+  'wrong service account',
   'certificate of another CA',
   'expired certificate',
   'no certificate',
   'GET /app/../admin',
   'smuggled request',
-  '20 swaps',
+  '20 rotations over SDS',
+  'keys in files',
 ];
 const SERVING = 'Refusals and reloads are told here as they happen; Ctrl-C ends';
 const SLOW_MS = 45_000;
@@ -39,19 +49,31 @@ describe('demo --once', () => {
     for (const name of NAMES) {
       assert.equal(lines.filter((line) => line.startsWith(`  ✓ ${name} `)).length, 1, `${name} in ${stdout}`);
     }
-    assert.match(stdout, /✓ mTLS +200, the app saw spiffe:\/\/cluster\.local\/ns\/foo\/sa\/sleep /);
-    assert.match(stdout, /meanwhile [1-9]\d+ requests on 3 connections that were kept, [1-9]\d+ on one each/);
+    for (const client of ['foo', 'bar']) {
+      for (const server of ['foo', 'bar']) {
+        const line = `✓ ${client}/sleep → ${server}/httpbin     200, ${server}/httpbin saw spiffe://cluster.local/ns/${client}/sa/sleep `;
+        assert.ok(stdout.includes(line), line);
+      }
+    }
+    assert.match(
+      stdout,
+      /meanwhile [1-9]\d+ requests of foo\/sleep on 3 connections that were kept, [1-9]\d* on one each, [1-9]\d* with a handshake/,
+    );
+    assert.match(
+      stdout,
+      /\n +49 keys of agents, CA and token issuer, as PEM, DER and JWK, in [1-9]\d* files/,
+    );
     assert.match(stdout, /\n +the client certificate expired at .*: renew it/);
-    assert.match(stdout, /\nAll 10 checks hold/);
+    assert.match(stdout, /\nAll 21 checks hold/);
     assert.doesNotMatch(stdout, /✗/);
     assert.ok(!stdout.includes('\u001B'), 'no colours where no terminal reads');
-    assert.deepEqual(readdirSync(folder.path), [], 'the folder with the keys is gone');
+    assert.deepEqual(readdirSync(folder.path), [], 'the folder is gone');
   });
 
-  it('exits 1 and says what it expected and what it got when the app cannot be reached', async () => {
+  it('exits 1 and says what it expected and what it got when no app can be reached', async () => {
     using folder = new TempFolder();
-    // Above the demo's own postern.yaml: the sidecar sends everything where nobody listens.
-    const nobody = inFolder(folder, { POSTERN_INTERCEPT_DIRECT: `127.0.0.1:${await freePort()}` });
+    // Above the demo's own files: the sidecars look for their apps where nobody listens.
+    const nobody = inFolder(folder, { POSTERN_APP_HOST: '127.0.0.99' });
     const { code, stdout } = await runPostern(['demo', '--once', '--output', 'json'], nobody);
     assert.equal(code, 1);
     assert.equal(stdout.indexOf('\n'), stdout.length - 1, 'one line and nothing else');
@@ -63,11 +85,10 @@ describe('demo --once', () => {
       NAMES,
     );
     const byName = new Map(result.checks.map((check) => [check.name, check]));
-    assert.equal(byName.get('readiness')?.ok, true);
-    const plaintext = byName.get('plaintext under PERMISSIVE');
-    assert.deepEqual(plaintext, {
+    assert.equal(byName.get('readiness of foo/httpbin')?.ok, true);
+    assert.deepEqual(byName.get('plaintext under PERMISSIVE'), {
       name: 'plaintext under PERMISSIVE',
-      expected: '200, the app saw no client identity',
+      expected: '200, foo/httpbin saw no client identity',
       got: '503',
       ok: false,
     });
@@ -80,7 +101,7 @@ describe('demo --once', () => {
     const { code, stdout } = await runPostern(['demo', '--once'], bad);
     assert.equal(code, 1);
     assert.match(stdout, /^✗ Cannot start the demo: .*admin/m);
-    assert.match(stdout, /10 of 10 checks do not hold/);
+    assert.match(stdout, /21 of 21 checks do not hold/);
     assert.deepEqual(readdirSync(folder.path), []);
     const alsoWithoutOnce = await runPostern(['demo'], bad);
     assert.equal(alsoWithoutOnce.code, 1);
@@ -101,7 +122,7 @@ describe('demo', () => {
     await demo.waitForStdout((line) => line === SERVING);
     const [own] = readdirSync(folder.path);
     assert.equal(statSync(folder.join(own!)).mode & 0o777, 0o700);
-    assert.equal(statSync(folder.join(own!, 'clients', 'sleep.key')).mode & 0o777, 0o600);
+    assert.equal(statSync(folder.join(own!, 'foo-sleep.sock')).mode & 0o777, 0o600);
     if (hasCurl) await tryCommands(demo);
     else t.diagnostic('curl is not installed: the printed commands were not run');
     assert.deepEqual(await demo.stop('SIGINT'), { code: 0, signal: null });
@@ -112,16 +133,16 @@ describe('demo', () => {
   it('ends at a SIGTERM while it checks, and leaves nothing', async () => {
     using folder = new TempFolder();
     await using demo = spawnPostern(['demo'], inFolder(folder));
-    await demo.waitForStdout((line) => line.includes('✓ readiness'));
+    await demo.waitForStdout((line) => line.includes('✓ readiness of bar/httpbin'));
     assert.deepEqual(await demo.stop('SIGTERM'), { code: 0, signal: null });
-    assert.ok(!demo.stdout.includes('✓ 20 swaps'));
+    assert.ok(!demo.stdout.includes('✓ 20 rotations'));
     assert.deepEqual(readdirSync(folder.path), []);
   });
 
   it('takes the two signals of one Ctrl-C under npm for one, and leaves nothing', async () => {
     using folder = new TempFolder();
     await using demo = spawnPostern(['demo'], inFolder(folder));
-    await demo.waitForStdout((line) => line.includes('✓ readiness'));
+    await demo.waitForStdout((line) => line.includes('✓ readiness of bar/httpbin'));
     // Stopped, so that both are there when it looks.
     demo.signal('SIGSTOP');
     demo.signal('SIGTERM');
@@ -147,17 +168,21 @@ async function tryCommands(demo: PosternProcess): Promise<void> {
   const commands = demo.stdoutLines
     .filter((line) => /^ {2}(?:curl|sed) /.test(line))
     .map((line) => line.trim());
-  const [mutual, foreign, plain, permissive, readiness, metrics, certs, dump] = commands;
-  assert.equal(commands.length, 8);
-  assert.ok((await shell(mutual!)).stdout.includes(`URI=${CLIENT}`));
+  const [fromFoo, fromBar, withoutSidecar, wrong, plain, permissive, readiness, metrics, certs, dump] =
+    commands;
+  assert.equal(commands.length, 10);
+  assert.ok((await shell(fromFoo!)).stdout.includes(`URI=${CLIENT}`));
+  assert.ok((await shell(fromBar!)).stdout.includes(`URI=${CLIENT.replace('/foo/', '/bar/')}`));
+  const unseen = await shell(withoutSidecar!);
+  assert.match(unseen.stdout, /"app": "legacy\/httpbin"/);
+  assert.ok(!unseen.stdout.includes('x-forwarded-client-cert'));
   const before = demo.stdoutLines.length;
+  assert.match((await shell(wrong!)).stdout, /^upstream connect error/);
+  await demo.waitForStdout((line) => line.includes('upstream_identity_mismatch: '), 'the reason', before);
+  const refused = await shell(plain!);
   // 52: empty answer, 56: reset.
-  for (const refused of [foreign!, plain!]) {
-    const { code, stdout } = await shell(refused);
-    assert.ok(code === 52 || code === 56, `${refused}: exit ${code}`);
-    assert.equal(stdout, '');
-  }
-  await demo.waitForStdout((line) => line.includes('tls_untrusted_certificate: '), 'the reason', before);
+  assert.ok(refused.code === 52 || refused.code === 56, `${plain}: exit ${refused.code}`);
+  assert.equal(refused.stdout, '');
   await demo.waitForStdout((line) => line.includes('no_filter_chain_match: '), 'the reason', before);
   assert.equal((await shell(readiness!)).stdout, 'LIVE\n');
   assert.match((await shell(metrics!)).stdout, /^# TYPE /m);
@@ -166,10 +191,10 @@ async function tryCommands(demo: PosternProcess): Promise<void> {
   assert.match(dumped.stdout, /"STRICT"/);
   assert.doesNotMatch(dumped.stdout, /PRIVATE KEY/);
   await shell(permissive!);
-  await demo.waitForStdout((line) => line.includes('reloaded: '), 'the reload', before);
+  await demo.waitForStdout((line) => line.includes('foo/httpbin: reloaded: '), 'the reload', before);
   const answered = await shell(plain!);
   assert.equal(answered.code, 0);
-  assert.ok(!answered.stdout.includes('x-forwarded-client-cert'));
+  assert.ok(!answered.stdout.includes('x-forwarded-client-cert'), answered.stdout);
   assert.equal(path.isAbsolute(/ '?(\/[^ ']*)/.exec(permissive!)?.[1] ?? ''), true);
 }
 

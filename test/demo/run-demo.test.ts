@@ -1,20 +1,27 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { describe, it } from 'node:test';
 import type { CheckResult, Scenario } from '../../src/demo/check.ts';
 import { clientSeenBy, parseAppView } from '../../src/demo/demo-app.ts';
+import type { Credentials } from '../../src/demo/demo-client.ts';
+import type { BadClients } from '../../src/demo/demo-identity.ts';
 import type { DemoMesh } from '../../src/demo/demo-mesh.ts';
+import { WORKLOAD_NAMES, type WorkloadName } from '../../src/demo/demo-names.ts';
 import { hostileRequests } from '../../src/demo/hostile-requests.ts';
-import { certificateSwap } from '../../src/demo/certificate-swap.ts';
 import { createDemoJsonPrinter } from '../../src/demo/print-demo-json.ts';
-import { mutualTls } from '../../src/demo/mutual-tls.ts';
-import { plaintextModes } from '../../src/demo/plaintext-modes.ts';
+import { autoMtls } from '../../src/demo/auto-mtls.ts';
+import { identityChecks } from '../../src/demo/identity-checks.ts';
+import { legacyClient } from '../../src/demo/legacy-client.ts';
+import { pairs } from '../../src/demo/pairs.ts';
+import { privateKeys } from '../../src/demo/private-keys.ts';
 import { refusedCertificates } from '../../src/demo/refused-certificates.ts';
+import { rotations } from '../../src/demo/rotations.ts';
 import { RequestLoad } from '../../src/demo/request-load.ts';
 import { type DemoReporter, type DemoResult, runDemo } from '../../src/demo/run-demo.ts';
+import { wrongServer } from '../../src/demo/wrong-server.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 
 const NEVER = new Promise<never>(() => {});
@@ -51,57 +58,103 @@ describe('a check fails when what it claims is not so', () => {
   for (const { claim, scenario, name, got, breakIt } of [
     {
       claim: 'the app answers',
-      scenario: mutualTls,
+      scenario: identityChecks,
       name: 'mTLS',
       got: /^503$/,
-      breakIt: (mesh: DemoMesh) => mesh.app.close(),
+      breakIt: (mesh: DemoMesh) => mesh.apps['foo/httpbin'].close(),
     },
     {
       claim: 'a path reaches the app normalised',
       scenario: hostileRequests,
       name: 'GET /app/../admin',
       got: /^503$/,
-      breakIt: (mesh: DemoMesh) => mesh.app.close(),
+      breakIt: (mesh: DemoMesh) => mesh.apps['foo/httpbin'].close(),
+    },
+    {
+      claim: 'a call arrives at the service that was meant',
+      scenario: pairs,
+      name: 'foo/sleep → bar/httpbin',
+      got: /^502$/,
+      breakIt: (mesh: DemoMesh) =>
+        rewrite(mesh, 'services.yaml', (text) => text.replace('namespace: bar', 'namespace: baz')),
     },
     {
       claim: 'the app saw this client',
-      scenario: mutualTls,
-      name: 'mTLS',
-      got: /^closed without a status$/,
-      breakIt: give('sleep', 'otherCa'),
+      scenario: pairs,
+      name: 'foo/sleep → foo/httpbin',
+      got: /^200, foo\/httpbin saw spiffe:\/\/cluster.local\/ns\/bar\/sa\/sleep$/,
+      breakIt: swapCallers,
+    },
+    {
+      claim: 'mTLS is spoken where there is a sidecar',
+      scenario: autoMtls,
+      name: 'to an app with sidecar',
+      got: /^200, foo\/httpbin saw no client identity$/,
+      breakIt: (mesh: DemoMesh) =>
+        rewrite(mesh, 'instances.yaml', (text) => text.replaceAll('  serviceAccount: httpbin\n', '')),
+    },
+    {
+      claim: 'an app without sidecar is called in plaintext',
+      scenario: autoMtls,
+      name: 'to an app without',
+      got: /^503$/,
+      breakIt: (mesh: DemoMesh) =>
+        // The last of them is that one.
+        rewrite(mesh, 'instances.yaml', (text) => `${text}  serviceAccount: httpbin\n`),
+    },
+    {
+      claim: 'a server of another account is refused',
+      scenario: wrongServer,
+      name: 'wrong service account',
+      got: /^200, the app saw 1 requests$/,
+      breakIt: (mesh: DemoMesh) =>
+        rewrite(mesh, 'instances.yaml', (text) =>
+          text.replace('serviceAccount: payments', 'serviceAccount: httpbin'),
+        ),
     },
     {
       claim: 'a certificate of another CA is refused',
       scenario: refusedCertificates,
       name: 'certificate of another CA',
       got: /^200$/,
-      breakIt: give('otherCa', 'sleep'),
+      breakIt: (mesh: DemoMesh) => give(mesh, 'otherCa', mesh.workloads['foo/sleep'].secret),
     },
     {
       claim: 'the reason of a refusal is that one',
       scenario: refusedCertificates,
       name: 'expired certificate',
       got: /^closed without a status, tls_untrusted_certificate$/,
-      breakIt: give('expired', 'otherCa'),
+      breakIt: (mesh: DemoMesh) => give(mesh, 'expired', mesh.identity.badClients.otherCa),
     },
     {
       claim: 'requests under load do not fail',
-      scenario: certificateSwap,
-      name: '20 swaps',
-      got: /^no answer to compare: after a swap: 503$/,
-      breakIt: (mesh: DemoMesh) => mesh.app.close(),
+      scenario: rotations,
+      name: '20 rotations over SDS',
+      got: /^no answer to compare: after a renewal: 503$/,
+      breakIt: (mesh: DemoMesh) => mesh.apps['foo/httpbin'].close(),
     },
     {
       claim: 'new handshakes show the new certificate',
-      scenario: certificateSwap,
-      name: '20 swaps',
-      got: /^no answer to compare: a handshake after the swap to \w+ shows [0-9a-f]{32}$/,
-      breakIt: (mesh: DemoMesh) => {
-        mesh.certificates.swapServer = async () => {
-          const serial = 'feed';
-          mesh.logs.write(JSON.stringify({ code: 'secret', serial }));
-          return Promise.resolve(serial);
-        };
+      scenario: rotations,
+      name: '20 rotations over SDS',
+      got: /^no answer to compare: a handshake after the renewal to serial feed shows [0-9a-f]{32}$/,
+      breakIt: (mesh: DemoMesh) => pretendToRenew(mesh, 'foo/httpbin'),
+    },
+    {
+      claim: 'calls by the sidecar show the new certificate',
+      scenario: rotations,
+      name: '20 rotations over SDS',
+      got: /^no answer to compare: the app is told of certificate [0-9a-f]{64} after the renewal to serial feed$/,
+      breakIt: (mesh: DemoMesh) => pretendToRenew(mesh, 'foo/sleep'),
+    },
+    {
+      claim: 'no key is in the demo’s own folder',
+      scenario: privateKeys,
+      name: 'keys in files',
+      got: /^the key of the CA as PEM or JWK in .*\/left-behind$/,
+      breakIt(mesh: DemoMesh) {
+        const held = mesh.identity.heldKeys().find(({ of }) => of === 'the CA');
+        mesh.folder.write('left-behind', held!.pem);
         return Promise.resolve();
       },
     },
@@ -117,7 +170,7 @@ describe('a check fails when what it claims is not so', () => {
 
   it('plaintext is closed under STRICT: the reload that would say so is refused', async () => {
     const result = await runOnce({
-      scenarios: [plaintextModes],
+      scenarios: [legacyClient],
       onStarted(mesh) {
         mesh.folder.write('mesh/broken.yaml', 'kind: [\n');
         return Promise.resolve();
@@ -126,14 +179,14 @@ describe('a check fails when what it claims is not so', () => {
     assert.equal(checkNamed(result, 'plaintext under PERMISSIVE').ok, true);
     const strict = checkNamed(result, 'plaintext under STRICT');
     assert.equal(strict.ok, false);
-    assert.match(strict.got, /the sidecar refuses STRICT: /);
+    assert.match(strict.got, /the sidecar of foo\/httpbin refuses STRICT: /);
   });
 });
 
 describe('the load', () => {
   checkLeaks();
 
-  it('counts every request that fails, on connections of both kinds', async () => {
+  it('counts every request that fails, on connections of every kind', async () => {
     const scenario: Scenario = {
       title: 'made up',
       checks: [
@@ -141,10 +194,11 @@ describe('the load', () => {
           name: 'load',
           expected: 'failures counted',
           async observe(mesh) {
-            await mesh.app.close();
+            await mesh.apps['foo/httpbin'].close();
             const load = await new RequestLoad(mesh).stop();
-            assert.equal(load.failed, load.keepAliveRequests + load.freshRequests);
-            assert.ok(load.keepAliveRequests >= 3 && load.freshRequests >= 1);
+            const { failed, fresh, handshakes, kept } = load;
+            assert.equal(failed, kept.requests + fresh + handshakes);
+            assert.ok(kept.requests >= 3 && fresh >= 1 && handshakes >= 1);
             assert.equal(load.firstFailure, '503');
             return { got: 'failures counted', notes: [] };
           },
@@ -186,11 +240,19 @@ describe('runDemo', () => {
       once: true,
       stop: new AbortController().signal,
       reporter: createDemoJsonPrinter(stream),
-      scenarios: [mutualTls],
+      scenarios: [identityChecks],
     });
-    const live = { name: 'readiness', expected: '200 LIVE', got: '200 LIVE', ok: true };
-    const seen = '200, the app saw spiffe://cluster.local/ns/foo/sa/sleep';
-    const checks = [live, { name: 'mTLS', expected: seen, got: seen, ok: true }];
+    const live = '200 LIVE';
+    const seen = '200, foo/httpbin saw spiffe://cluster.local/ns/foo/sa/sleep';
+    const checks = [
+      ...WORKLOAD_NAMES.map((name) => ({
+        name: `readiness of ${name}`,
+        expected: live,
+        got: live,
+        ok: true,
+      })),
+      { name: 'mTLS', expected: seen, got: seen, ok: true },
+    ];
     assert.equal(stream.read(), `${JSON.stringify({ ok: true, checks })}\n`);
   });
 
@@ -208,7 +270,7 @@ describe('runDemo', () => {
             assert.ok(existsSync(folder));
             stop.abort();
             // Neither this one nor what it waits for may be left.
-            return mesh.logs.waitFor('that nobody writes', () => false).then(() => NEVER);
+            return mesh.server.logs.waitFor('that nobody writes', () => false).then(() => NEVER);
           },
         },
         { name: 'not tried', expected: 'x', observe: () => Promise.resolve({ got: 'x', notes: [] }) },
@@ -231,8 +293,8 @@ describe('runDemo', () => {
         { name: 'second', ...never },
       ],
     };
-    const result = await runOnce({ scenarios: [scenario], deadlineMs: 300 });
-    const why = 'no answer to compare: the checks took more than 300 ms';
+    const result = await runOnce({ scenarios: [scenario], deadlineMs: 4_000 });
+    const why = 'no answer to compare: the checks took more than 4000 ms';
     assert.deepEqual(
       result.checks.map(({ got }) => got),
       [why, why],
@@ -245,19 +307,21 @@ describe('runDemo', () => {
     // Whoever else has it: taken is what counts.
     await once(holder, 'listening').catch(() => {});
     try {
-      let ports: DemoMesh['ports'] | null = null;
+      const ports = new Set<number>();
       const result = await runOnce({
-        scenarios: [mutualTls],
+        scenarios: [identityChecks, pairs, autoMtls],
         onStarted(mesh) {
-          ({ ports } = mesh);
+          for (const { host, ports: own } of Object.values(mesh.workloads)) {
+            assert.equal(host, '127.0.0.1');
+            const { egress, ingress, ...others } = own;
+            for (const port of Object.values({ ...egress, ...ingress, ...others })) ports.add(port);
+          }
           return Promise.resolve();
         },
       });
       assert.equal(result.ok, true, JSON.stringify(result.checks));
-      assert.ok(ports);
-      for (const taken of [15_001, 15_000, 15_021, 15_090]) {
-        assert.ok(!Object.values(ports).includes(taken), `${taken} in ${JSON.stringify(ports)}`);
-      }
+      assert.equal(ports.size, 20);
+      for (const taken of [15_001, 15_000, 15_021, 15_090, 8_000, 8_080]) assert.ok(!ports.has(taken));
     } finally {
       if (holder.listening) {
         holder.close();
@@ -274,26 +338,52 @@ describe('the app’s answer', () => {
       ['By=a;URI=spiffe://x/y,By=a;Hash=b;Subject="";URI=spiffe://c/d;DNS=e', 'spiffe://c/d'],
     ] as const) {
       const headers = { 'x-forwarded-client-cert': xfcc };
-      const view = parseAppView(JSON.stringify({ method: 'GET', path: '/', headers }));
+      const view = parseAppView(JSON.stringify({ app: 'foo/httpbin', method: 'GET', path: '/', headers }));
       assert.equal(clientSeenBy(view), wanted);
     }
-    assert.equal(clientSeenBy(parseAppView('{"method":"GET","path":"/","headers":{}}')), null);
+    assert.equal(clientSeenBy(parseAppView('{"app":"a","method":"GET","path":"/","headers":{}}')), null);
   });
 
   it('is refused if another server gave it', () => {
-    for (const body of ['[]', 'null', '{}', '{"method":"GET","path":7,"headers":{}}', 'not JSON']) {
+    for (const body of [
+      '[]',
+      'null',
+      '{}',
+      '{"app":"a","method":"GET","path":7,"headers":{}}',
+      '{"method":"GET","path":"/","headers":{}}',
+      'not JSON',
+    ]) {
       assert.throws(() => parseAppView(body), Error, body);
     }
   });
 });
 
-/** Puts one client's certificate in the place of another's. */
-function give(
-  to: keyof DemoMesh['certificates']['clients'],
-  from: keyof DemoMesh['certificates']['clients'],
-): (mesh: DemoMesh) => Promise<void> {
-  return ({ certificates }) => {
-    Object.assign(certificates.clients, { [to]: certificates.clients[from] });
-    return Promise.resolve();
-  };
+/** Puts another certificate in the place of a bad client's. */
+function give(mesh: DemoMesh, to: keyof BadClients, credentials: Credentials): Promise<void> {
+  Object.assign(mesh.identity.badClients, { [to]: credentials });
+  return Promise.resolve();
+}
+
+/** What foo/sleep's app calls goes to bar/sleep's sidecar. */
+function swapCallers(mesh: DemoMesh): Promise<void> {
+  Object.assign(mesh.workloads, { 'foo/sleep': mesh.workloads['bar/sleep'] });
+  return Promise.resolve();
+}
+
+/** Says that there is a new certificate, and there is none. */
+function pretendToRenew(mesh: DemoMesh, name: WorkloadName): Promise<void> {
+  const workload = mesh.workloads[name];
+  const { secret } = mesh.workloads['bar/sleep'];
+  workload.renew = () => Promise.resolve({ ...secret, serial: 'feed' });
+  return Promise.resolve();
+}
+
+/** Changes a document that all share, and waits until foo/sleep's sidecar has taken it. */
+async function rewrite(mesh: DemoMesh, name: string, change: (text: string) => string): Promise<void> {
+  const file = `mesh/${name}`;
+  const text = readFileSync(mesh.folder.join(file), 'utf8');
+  const changed = change(text);
+  assert.notEqual(changed, text);
+  mesh.folder.write(file, changed);
+  await mesh.workloads['foo/sleep'].logs.waitFor('reloaded', ({ code }) => code === 'reloaded');
 }
