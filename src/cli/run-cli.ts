@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { messageOf } from '../core/errors.ts';
 import { nearestName } from '../config/nearest-name.ts';
 import type { Command, ParsedArguments } from './command.ts';
-import { EXIT_BUG, EXIT_MISUSE, EXIT_OK, UsageError } from './command.ts';
+import { EXIT_BUG, EXIT_MISUSE, EXIT_NEGATIVE, EXIT_OK, UsageError } from './command.ts';
 import { commandHelp, overview } from './help.ts';
 
 /** Loaded by name, so that a sidecar does not pay for what other commands import. */
@@ -31,11 +31,19 @@ export async function runCli(args: readonly string[]): Promise<void> {
   process.on('unhandledRejection', exitOnBug);
   // Whoever read our output has left, as `| head` does: nothing is wrong, and nobody is left to tell.
   process.stdout.on('error', doNothing);
-  const code = await dispatch(args);
+  const code = exitCodeOf(await dispatch(args));
   process.exitCode = code;
   // Not left to the end of all handles: Node 26 waits without end for one that does not close.
   if (process.stdout.writableLength === 0) process.exit(code);
   process.stdout.once('drain', () => process.exit(code));
+}
+
+/** A token or a report that did not reach its file, as on a full disk, is no success. */
+function exitCodeOf(code: number): number {
+  const { errored } = process.stdout;
+  if (errored === null || ('code' in errored && errored.code === 'EPIPE')) return code;
+  process.stderr.write(`postern: Cannot write to standard output: ${errored.message}\n`);
+  return code === EXIT_OK ? EXIT_NEGATIVE : code;
 }
 
 async function dispatch(args: readonly string[]): Promise<number> {
