@@ -29,6 +29,8 @@ export function loadCommands(): Promise<Command[]> {
 export async function runCli(args: readonly string[]): Promise<void> {
   process.on('uncaughtException', exitOnBug);
   process.on('unhandledRejection', exitOnBug);
+  // Node's own answer is a debugger on a loopback port: every user of this host could read our keys and tokens.
+  process.on('SIGUSR1', doNothing);
   // Whoever read our output has left, as `| head` does: nothing is wrong, and nobody is left to tell.
   process.stdout.on('error', doNothing);
   const code = exitCodeOf(await dispatch(args));
