@@ -19,6 +19,7 @@ import type { KeyAlgorithmName } from './authority-keys.ts';
 import { createCsr } from './csr-request.ts';
 import { readBounded } from './read-bounded.ts';
 import type { ServiceAccount } from './service-account.ts';
+import { StreamTokens } from './stream-tokens.ts';
 import type { SecretProvider, WorkloadSecret } from './workload-secrets.ts';
 
 export interface AgentIdentityOptions {
@@ -65,6 +66,7 @@ export class Agent implements SecretProvider {
   readonly #subscribers = new Set<() => void>();
   readonly #closing = new AbortController();
   readonly #extraRoots: ExtraRoots | null;
+  readonly #streamTokens: StreamTokens;
   #held: Held | null = null;
   #attempt: Attempt | null = null;
   #timer: NodeJS.Timeout | null = null;
@@ -80,6 +82,7 @@ export class Agent implements SecretProvider {
     this.#options = options;
     this.#log = options.log;
     this.#nowMs = options.nowMs ?? Date.now;
+    this.#streamTokens = new StreamTokens((token) => this.#prove(token), this.#closing.signal);
     const file = options.trustBundleFile;
     this.#extraRoots =
       file === null
@@ -124,12 +127,17 @@ export class Agent implements SecretProvider {
     return this.#held === null ? null : 'identity_expired: the certificate has expired and is being renewed';
   }
 
+  /** An agent without a token of its own gives nothing to a stream whose token the CA does not take for its workload. */
   async get(token: string): Promise<WorkloadSecret> {
-    if (token !== '') this.#newestToken = token;
+    if (this.#options.token === null) {
+      if (token === '') throw this.#noToken();
+      this.#newestToken = token;
+      await this.#streamTokens.prove(token);
+    }
     for (let isLast = false; ; isLast = true) {
       const { secret } = this;
       if (secret !== null) return secret;
-      const attempt = this.#attempt ?? this.#begin(token);
+      const attempt = this.#attempt ?? this.#begin(this.#allTokens(token));
       try {
         return await attempt.done;
       } catch (thrown) {
@@ -148,7 +156,7 @@ export class Agent implements SecretProvider {
 
   /** Asks for a new certificate now, whatever the age of the one in force. */
   async renew(): Promise<WorkloadSecret> {
-    return (this.#attempt ?? this.#begin('')).done;
+    return (this.#attempt ?? this.#begin(this.#allTokens(''))).done;
   }
 
   #tick(): void {
@@ -158,11 +166,20 @@ export class Agent implements SecretProvider {
         ? this.#options.token !== null || this.#newestToken !== ''
         : this.#nowMs() >= this.#held.renewAtMs;
     // What is wrong was told by the attempt itself.
-    if (isDue) detach(this.#begin('').done, () => {});
+    if (isDue) detach(this.#begin(this.#allTokens('')).done, () => {});
   }
 
-  #begin(token: string): Attempt {
-    const tokens = [...new Set([token, this.#newestToken, this.#goodToken])].filter((one) => one !== '');
+  #allTokens(first: string): readonly string[] {
+    return [...new Set([first, this.#newestToken, this.#goodToken])].filter((one) => one !== '');
+  }
+
+  /** With this token alone, for it is this one that is judged. While a certificate is in force, nothing else comes of it. */
+  async #prove(token: string): Promise<void> {
+    while (this.#attempt !== null) await this.#attempt.done.catch(() => {});
+    await (this.secret === null ? this.#begin([token]).done : this.#ask([token]));
+  }
+
+  #begin(tokens: readonly string[]): Attempt {
     const done = this.#run(tokens).finally(() => {
       this.#attempt = null;
     });
@@ -191,10 +208,7 @@ export class Agent implements SecretProvider {
     const { token } = this.#options;
     if (token === null) {
       if (offered.length > 0) return offered;
-      throw new MeshError(
-        'token_missing',
-        'Cannot ask the CA: there is no token; set token.file, or send "authorization: Bearer TOKEN" with the SDS stream',
-      );
+      throw this.#noToken();
     }
     if ('get' in token) return [await token.get()];
     try {
@@ -205,6 +219,15 @@ export class Agent implements SecretProvider {
       throw new MeshError('token_missing', `Cannot read "${token.file}": ${messageOf(thrown)}; ${fix}`);
     }
     throw new MeshError('token_missing', `Cannot use "${token.file}": it does not hold one token`);
+  }
+
+  #noToken(): MeshError {
+    const error = new MeshError(
+      'token_missing',
+      'Cannot ask the CA: there is no token; set token.file, or send "authorization: Bearer TOKEN" with the SDS stream',
+    );
+    if (this.#held === null) this.#problem ??= error;
+    return error;
   }
 
   /** Tries the next token only where the CA refused this one. */

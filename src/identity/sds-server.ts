@@ -1,6 +1,7 @@
 /**
  * SDS on a Unix socket, as Istio's agent serves it: `StreamSecrets` with the names `default` and `ROOTCA`. The
- * workload's own secrets and no others; who may ask is decided by the socket's mode and by the peer's user.
+ * workload's own secrets and no others; who may ask is decided by the socket's mode and by the peer's user, who is
+ * given something by the provider, which is told the stream's token.
  */
 import { createServer, type Socket } from 'node:net';
 import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';

@@ -109,7 +109,42 @@ describe('an agent', () => {
     const secret = await lazy.agent.get('stream.token.x');
     assert.deepEqual(lazy.ca.calls[0]!.authorization, ['Bearer stream.token.x']);
     assert.equal(lazy.agent.unreadyReason, null);
-    assert.equal(await lazy.agent.get(''), secret);
+    assert.equal(await lazy.agent.get('stream.token.x'), secret);
+    assert.equal(lazy.ca.calls.length, 1);
+  });
+
+  it('gives a stream nothing for no token, a refused one or that of another workload, also later', async () => {
+    await using fixture = await AgentFixture.start({ token: null });
+    const { agent, ca, log } = fixture;
+    ca.accepts = (bearer) => bearer !== 'refused.token.x';
+    const secret = await agent.get('good.token.x');
+    assert.equal((await refusal(agent.get(''))).code, 'token_missing');
+    for (const again of [1, 2])
+      assert.equal((await refusal(agent.get('refused.token.x'))).code, 'ca_refused', String(again));
+    ca.spiffeId = 'spiffe://cluster.local/ns/bar/sa/sleep';
+    assert.equal((await refusal(agent.get('other.token.x'))).code, 'ca_bad_answer');
+    // Neither ready state nor renewal are theirs to spoil.
+    assert.equal(agent.unreadyReason, null);
+    assert.deepEqual(log.codes(), ['certificate_received']);
+    ca.spiffeId = 'spiffe://cluster.local/ns/foo/sa/sleep';
+    assert.equal(await agent.get('rotated.token.x'), secret);
+    const calls = ca.calls.length;
+    for (const token of ['good.token.x', 'rotated.token.x']) assert.equal(await agent.get(token), secret);
+    assert.equal(ca.calls.length, calls, 'the CA is asked once for a token');
+  });
+
+  it('gives a known token its certificate while the CA is away, and holds few that are not known', async () => {
+    await using fixture = await AgentFixture.start({ token: null });
+    const { agent, ca } = fixture;
+    const secret = await agent.get('good.token.x');
+    const gate = Promise.withResolvers<void>();
+    ca.gate = gate.promise;
+    const others = Array.from({ length: 16 }, (_, i) => refusal(agent.get(`other.${i}.x`)));
+    assert.equal((await refusal(agent.get('one.too.many'))).code, 'token_invalid');
+    assert.equal(await agent.get('good.token.x'), secret);
+    agent.close();
+    gate.resolve();
+    for (const error of await Promise.all(others)) assert.equal(error.code, 'ca_unreachable');
   });
 
   it('renews at half of the life with another key, and not before', async () => {
@@ -188,7 +223,7 @@ describe('an agent', () => {
     assert.equal((await refusal(agent.get('bad.token.x'))).code, 'ca_refused');
     await agent.get('good.token.x');
     // Whoever may connect can offer nonsense, and spoils no renewal with it.
-    await agent.get('nonsense.token.x');
+    assert.equal((await refusal(agent.get('nonsense.token.x'))).code, 'ca_refused');
     const from = ca.calls.length;
     await agent.renew();
     const bearers = ca.calls.slice(from).map(({ authorization }) => authorization[0]);
