@@ -84,7 +84,7 @@ export class DemoIdentity {
       if (options.ofOtherCa.length > 0) cas.push(await openCa(stranger, tokenKey, options.log));
       const identity = new DemoIdentity(options, tokenKey, cas, badClients);
       identity.#keys.set(tokenKey.privateKeyPem, 'the token issuer');
-      identity.#keys.set(await authority.exportPrivateKey(), 'the CA');
+      for (const key of await ca.privateKeys()) identity.#keys.set(key, 'the CA');
       identity.#keys.set(await stranger.exportPrivateKey(), 'the other CA');
       identity.#keys.set(badClients.expired.keyPem, 'the expired client');
       identity.#keys.set(badClients.otherCa.keyPem, 'the client of the other CA');

@@ -105,11 +105,9 @@ export class DemoMesh {
     await startSidecars(workloads, claimed, (servers) =>
       folder.write('mesh/instances.yaml', instancesYaml(servers, legacyApp)),
     );
-    for (const { name, agent } of all) {
-      const secret = agent?.secret() ?? null;
-      if (secret !== null) identity.note(name, secret);
-    }
-    return new DemoMesh({ folder, identity, apps, legacyApp, workloads, signal }, open.move());
+    const mesh = new DemoMesh({ folder, identity, apps, legacyApp, workloads, signal }, open.move());
+    mesh.noteKeys();
+    return mesh;
   }
 
   /** The sidecar that most checks are about. */
@@ -133,6 +131,14 @@ export class DemoMesh {
   /** A client with the certificate that foo/sleep has now, without its sidecar: for bytes that no sidecar sends. */
   sleepItself(): SecureClient {
     return this.client(this.workloads['foo/sleep'].secret);
+  }
+
+  /** Remembers the key that each agent has now. */
+  noteKeys(): void {
+    for (const { agent, name } of Object.values(this.workloads)) {
+      const secret = agent?.secret() ?? null;
+      if (secret !== null) this.identity.note(name, secret);
+    }
   }
 
   /** Rewrites the PeerAuthentications and waits until the servers' sidecars have taken them. */

@@ -38,6 +38,11 @@ export class LogCapture {
     return this.#lastTrouble;
   }
 
+  /** The newest line that fits, of those kept. */
+  newest(fits: (line: LogLine) => boolean): LogLine | null {
+    return this.#lines.findLast(fits) ?? null;
+  }
+
   /** Hears every line from now on, until the answered function is called. */
   listen(listener: (line: LogLine) => void): () => void {
     this.#listeners.add(listener);

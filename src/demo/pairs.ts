@@ -21,8 +21,13 @@ function pair(client: ClientName, server: ServerName): PlannedCheck {
     name: `${client} → ${server}`,
     expected: `200, ${server} saw ${spiffeIdOf(client)}`,
     async observe(mesh) {
-      const done = await mesh.call(client, `${serviceAccount}.${namespace}`);
-      return { got: clientAsSeen(done), notes: [] };
+      const service = `${serviceAccount}.${namespace}`;
+      const done = await mesh.call(client, service);
+      if (done.answer?.status === 200) return { got: clientAsSeen(done), notes: [] };
+      // What the caller's sidecar has said of it, if anything.
+      const line = mesh.workloads[client].logs.newest((one) => one.field('cluster').includes(service));
+      const notes = line === null ? [] : [`${client}: ${line.code}: ${line.field('hint') || line.message}`];
+      return { got: clientAsSeen(done), notes };
     },
   };
 }

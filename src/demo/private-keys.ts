@@ -12,6 +12,7 @@ export const privateKeys: Scenario = {
 };
 
 async function observe(mesh: DemoMesh): Promise<Observation> {
+  mesh.noteKeys();
   const keys = mesh.identity.heldKeys().map(({ of, pem }) => keyForms(of, pem));
   const found: string[] = [];
   const look = (file: string, content: Buffer): void => {

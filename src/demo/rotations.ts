@@ -1,4 +1,4 @@
-/** Scenario: the agents of a client and its server renew their certificates again and again, and no caller pauses. */
+/** Scenario: the agents of a client and its server renew their certificates again and again, and callers go on. */
 import type { Scenario } from './check.ts';
 import { certificateSeenBy, parseAppView } from './demo-app.ts';
 import { type DemoMesh, getRequest } from './demo-mesh.ts';

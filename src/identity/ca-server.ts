@@ -57,6 +57,8 @@ export interface CaServerOptions {
 export interface CaServer {
   readonly port: number;
   readonly certificateNotAfterMs: number;
+  /** PKCS #8 of the server certificate. Never to be logged or written. */
+  readonly keyPem: string;
   close(): Promise<void>;
 }
 
@@ -79,6 +81,7 @@ class RunningCaServer implements CaServer {
   #renewAtMs = 0;
   #isFailing = false;
   certificateNotAfterMs = 0;
+  keyPem = '';
   port = 0;
 
   constructor(options: CaServerOptions) {
@@ -199,7 +202,8 @@ class RunningCaServer implements CaServer {
     const nowMs = this.#nowMs();
     this.certificateNotAfterMs = leaf.notAfterMs;
     this.#renewAtMs = nowMs + Math.max(0, leaf.notAfterMs - nowMs) / 2;
-    return { key: await exportPrivateKey(keys), cert: leaf.chainPem };
+    this.keyPem = await exportPrivateKey(keys);
+    return { key: this.keyPem, cert: leaf.chainPem };
   }
 
   #checkRenewal(): void {

@@ -39,6 +39,8 @@ export interface RunningCa {
   readonly ports: { readonly ca: number; readonly admin?: number };
   readonly rootPem: string;
   readonly counters: CaCounters;
+  /** PKCS #8 of the root and of the own server certificate: for who looks for them where they must not be. */
+  privateKeys(): Promise<readonly string[]>;
   /** Lets calls under way end, then closes everything. */
   close(): Promise<void>;
 }
@@ -77,6 +79,7 @@ export async function startCa(options: CaOptions): Promise<RunningCa> {
     ports,
     rootPem: authority.rootPem,
     counters,
+    privateKeys: async () => [await authority.exportPrivateKey(), ca.keyPem],
     async close() {
       readiness.set('draining', 'the CA is shutting down');
       await ca.close();

@@ -61,7 +61,7 @@ describe('demo --once', () => {
     );
     assert.match(
       stdout,
-      /\n +49 keys of agents, CA and token issuer, as PEM, DER and JWK, in [1-9]\d* files/,
+      /\n +50 keys of agents, CA and token issuer, as PEM, DER and JWK, in [1-9]\d* files/,
     );
     assert.match(stdout, /\n +the client certificate expired at .*: renew it/);
     assert.match(stdout, /\nAll 21 checks hold/);
