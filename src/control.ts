@@ -20,6 +20,7 @@ import type { ServerPorts } from './control-servers.ts';
 import { ControlTlsFiles } from './control-tls-files.ts';
 import { messageOf, whyOf } from './core/errors.ts';
 import type { SecretMaterial } from './core/secret.ts';
+import { DataHalfGone } from './data-conversation.ts';
 import type { SummedReport } from './data-reports.ts';
 import type { Filter } from './http/filter.ts';
 import { loadMesh, formatFinding } from './load-mesh.ts';
@@ -176,9 +177,14 @@ export class Control implements AdminSources {
 
   /** Reads the documents again, after a reload that is under way; any error keeps what is in force. */
   reload(): void {
+    const refuse = (thrown: unknown): void => this.#refuseReload([whyOf(thrown)]);
     this.#inTurn(
       () => this.#reload(),
-      (thrown) => this.#refuseReload([whyOf(thrown)]),
+      (thrown) => {
+        refuse(thrown);
+        // A worker that ends says little against the documents, and nobody may touch them again; twice, it says much.
+        if (thrown instanceof DataHalfGone) this.#inTurn(() => this.#reload(), refuse);
+      },
     );
   }
 

@@ -279,6 +279,23 @@ describe('a worker that ends by an exception', () => {
       );
   });
 
+  for (const dying of [1, 2]) {
+    it(`in the middle of a reload does not keep the new documents from coming into force (worker ${dying})`, async () => {
+      await using running = await start(peerAuthentication('PERMISSIVE'));
+      const { crash, mesh, ports, proxy } = running;
+      crash.endAtSnapshot(dying);
+      mesh.documents(readFileSync(mesh.path('mesh/documents.yaml'), 'utf8').replace('PERMISSIVE', 'STRICT'));
+      await proxy.waitForLog(({ code }) => code === 'reloaded');
+      await proxy.waitForLog(({ code }) => code === 'worker_restarted');
+      for (let connection = 0; connection < 16; connection++) {
+        using plain = await connectRaw({ port: ports.intercept });
+        await plain.write(get());
+        assert.equal((await plain.readToEnd()).bytes.length, 0);
+      }
+      assert.equal(proxy.logs.filter(({ code }) => code === 'worker_ended').length, 1);
+    });
+  }
+
   it('makes the sidecar unready when it cannot be started three times in a row, and ready once it can', async () => {
     await using running = await start();
     const { crash, ports, proxy } = running;

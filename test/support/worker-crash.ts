@@ -9,13 +9,23 @@ import type { TempFolder } from './temp-folder.ts';
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 const HOOK = `
-import { existsSync, watch } from 'node:fs';
-import { isMainThread, workerData } from 'node:worker_threads';
+import { existsSync, rmSync, watch } from 'node:fs';
+import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 if (!isMainThread) {
   const folder = new URL('./crashes/', import.meta.url);
   const fails = new URL('start-' + workerData.worker, folder);
   const ends = new URL('now-' + workerData.worker, folder);
+  const takes = new URL('take-' + workerData.worker, folder);
   if (existsSync(fails)) throw new Error('a start that the test fails');
+  const on = parentPort.on;
+  parentPort.on = (name, take) =>
+    on.call(parentPort, name, (message) => {
+      if (message.kind === 'snapshot' && existsSync(takes)) {
+        rmSync(takes);
+        throw new Error('an end in the middle of a reload');
+      }
+      take(message);
+    });
   watch(folder, () => {
     if (existsSync(ends)) throw new Error('an end that the test asks for');
   }).unref();
@@ -37,6 +47,11 @@ export class WorkerCrash {
   endNow(worker: number): void {
     const file = this.#folder.join('crashes', `now-${worker}`);
     writeFileSync(file, '');
+  }
+
+  /** Throws in the worker of this number at the next snapshot that it is given, once. */
+  endAtSnapshot(worker: number): void {
+    writeFileSync(this.#folder.join('crashes', `take-${worker}`), '');
   }
 
   /** Starts of this worker throw, from now on or no more. */
