@@ -251,6 +251,8 @@ export class DataHalves {
       bound: this.#bound,
     });
     if (opened.kind === 'listen-failed') throw new Error(opened.message);
+    // A snapshot that came while none served has listeners whose free ports this one picked.
+    if (opened.kind === 'listening') this.#bound = opened.ports;
     slot.enter(conversation);
     this.#options.counters.workerRestarts++;
     this.#noteLive();

@@ -23,6 +23,8 @@ class ScriptedHalf {
   readonly counters: Counters = new Counters();
   refuses: 'snapshot' | 'secret' | 'listen' | '' = '';
   isEnded = false;
+  /** A listener of its documents that may have any port. */
+  listener = '';
   readonly #events: DataHalfEvents;
 
   constructor(worker: number, events: DataHalfEvents) {
@@ -87,7 +89,9 @@ class ScriptedHalf {
   }
 
   #ports(bound: BoundPorts | null): BoundPorts {
-    return bound ?? { intercept: 15_000 + this.worker, inbound: null, ingress: {}, egress: {} };
+    const ports = bound ?? { intercept: 15_000 + this.worker, inbound: null, ingress: {}, egress: {} };
+    if (this.listener === '') return ports;
+    return { ...ports, egress: { [this.listener]: 20_000 + this.worker, ...bound?.egress } };
   }
 }
 
@@ -271,8 +275,10 @@ describe('several data halves', () => {
 
   it('are not ready while none serves, and take new documents all the same', async () => {
     let refuses: ScriptedHalf['refuses'] = '';
+    let listener = '';
     const { counters, halves, of, readiness } = open((half) => {
       half.refuses = refuses;
+      half.listener = listener;
     });
     readiness.clear('not_started');
     await halves.apply(first);
@@ -283,9 +289,16 @@ describe('several data halves', () => {
     assert.match(JSON.stringify(readiness.state().reasons), /worker_failed.*no worker serves now/);
     await halves.apply({ snapshot: snapshotOf(2), secret: null, tlsFiles: null });
     refuses = '';
+    listener = 'added';
     await until(() => counters.workersLive === 2);
     assert.equal(readiness.isReady, true);
     assert.deepEqual(generations(of(1)), [2]);
+    const picked = [1, 2].map((worker) => of(worker).told('listen')[0]?.bound?.egress['added']);
+    assert.deepEqual(
+      picked.toSorted(),
+      [halves.bound?.egress['added'], undefined],
+      'one picks, the other follows',
+    );
   });
 
   it('end one that fails to listen at start, and say why', async () => {
