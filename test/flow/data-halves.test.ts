@@ -293,12 +293,10 @@ describe('several data halves', () => {
     await until(() => counters.workersLive === 2);
     assert.equal(readiness.isReady, true);
     assert.deepEqual(generations(of(1)), [2]);
-    const picked = [1, 2].map((worker) => of(worker).told('listen')[0]?.bound?.egress['added']);
-    assert.deepEqual(
-      picked.toSorted(),
-      [halves.bound?.egress['added'], undefined],
-      'one picks, the other follows',
-    );
+    const told = [1, 2].map((worker) => of(worker).told('listen')[0]?.bound?.egress['added']);
+    const port = halves.bound?.egress['added'] ?? 0;
+    assert.ok(port > 20_000);
+    assert.ok(told.includes(undefined) && told.includes(port), 'one picks, the other follows');
   });
 
   it('end one that fails to listen at start, and say why', async () => {
