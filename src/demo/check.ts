@@ -2,7 +2,7 @@
  * A claim of the demo: what is expected is written down before, what was got is made from an answer alone,
  * and the two are compared. A claim that cannot be tried does not hold.
  */
-import { messageOf } from '../core/errors.ts';
+import { whyOf } from '../core/errors.ts';
 import type { DemoMesh } from './demo-mesh.ts';
 
 export interface Observation {
@@ -48,7 +48,7 @@ export async function runCheck(
     const durationMs = performance.now() - startedMs;
     return { name: check.name, expected: check.expected, got, ok: got === check.expected, notes, durationMs };
   } catch (thrown) {
-    return { ...failedCheck(check, messageOf(thrown)), durationMs: performance.now() - startedMs };
+    return { ...failedCheck(check, whyOf(thrown)), durationMs: performance.now() - startedMs };
   } finally {
     signal.removeEventListener('abort', onAbort);
   }

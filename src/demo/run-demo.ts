@@ -2,7 +2,7 @@
  * Runs the demo: starts what the checks need, runs them in order, reports each, and, unless it is to run once,
  * serves until it is told to stop. It ends what it opened, and no check can make it hang.
  */
-import { messageOf } from '../core/errors.ts';
+import { whyOf } from '../core/errors.ts';
 import { StartError } from '../index.ts';
 import { type CheckResult, failedCheck, runCheck, type Scenario } from './check.ts';
 import { DemoMesh, type DemoMeshOptions } from './demo-mesh.ts';
@@ -64,7 +64,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
       await options.onStarted?.(mesh);
       reporter.started(mesh);
     } catch (thrown) {
-      whyNot = thrown instanceof StartError ? thrown.lines.join('; ') : messageOf(thrown);
+      whyNot = thrown instanceof StartError ? thrown.lines.join('; ') : whyOf(thrown);
       reporter.notStarted(whyNot);
     }
     const checks: CheckResult[] = [];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
-import { readdirSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
@@ -103,6 +103,12 @@ describe('demo --once', () => {
     assert.match(stdout, /^✗ Cannot start the demo: .*admin/m);
     assert.match(stdout, /21 of 21 checks do not hold/);
     assert.deepEqual(readdirSync(folder.path), []);
+    const deep = folder.join('x'.repeat(100));
+    mkdirSync(deep);
+    const tooDeep = await runPostern(['demo', '--once'], inFolder(folder, { TMPDIR: deep }));
+    assert.equal(tooDeep.code, 1);
+    assert.match(tooDeep.stdout, /^✗ Cannot start the demo: Cannot listen on "unix:.*longer than 107 bytes/m);
+    assert.deepEqual(readdirSync(deep), []);
     const alsoWithoutOnce = await runPostern(['demo'], bad);
     assert.equal(alsoWithoutOnce.code, 1);
   });
