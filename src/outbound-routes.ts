@@ -7,7 +7,7 @@ import { formatAddress } from './core/address.ts';
 import type { Address } from './core/address.ts';
 import type { DialTarget, DialTls } from './core/dialer.ts';
 import type { FilterChain } from './http/filter-chain.ts';
-import type { RequestHead } from './http/exchange.ts';
+import type { ExchangeOpener, RequestHead } from './http/exchange.ts';
 import type { HttpRoute } from './http/http-route.ts';
 import type { OutboundDirection } from './intercept/direction.ts';
 import { clusterOfHost } from './mesh/outbound-chains.ts';
@@ -144,9 +144,21 @@ export class OutboundRoutes {
     const known = this.#routes.get(key);
     if (known !== undefined) return known;
     const upstream = this.#upstreamOf(plan, 'http', direction, serverName);
-    const route = this.#makeRoute(plan.name, 'default', upstream, CONNECT_RETRIES);
+    const version = this.#version;
+    // A request that waited, for a filter or to be tried again, must not dial by what was in force before.
+    const open: ExchangeOpener['open'] = (...request) => {
+      const isNow = version === this.#version;
+      return (isNow ? upstream : this.#upstreamNow(plan.name, direction, authority)).open(...request);
+    };
+    const route = this.#makeRoute(plan.name, 'default', { open }, CONNECT_RETRIES);
     this.#remember(this.#routes, key, route);
     return route;
+  }
+
+  #upstreamNow(cluster: string, direction: OutboundDirection, authority: string): ClusterUpstream {
+    const plan = this.#planOf(cluster);
+    if (plan === null) return this.#makeUpstream(cluster, []);
+    return this.#upstreamOf(plan, 'http', direction, serverNameOf(plan, authority));
   }
 
   #passthroughRoute(destination: Address): HttpRoute {
@@ -159,7 +171,7 @@ export class OutboundRoutes {
     return route;
   }
 
-  #makeRoute(cluster: string, routeName: string, opener: ClusterUpstream, connectRetries: number): HttpRoute {
+  #makeRoute(cluster: string, routeName: string, opener: ExchangeOpener, connectRetries: number): HttpRoute {
     const counters = this.#deps.counters.cluster(cluster);
     return {
       filters: this.#filters!,

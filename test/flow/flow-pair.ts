@@ -3,6 +3,7 @@
  * Its sidecar runs in the test's process; `call` speaks for the app.
  */
 import { request } from 'node:http';
+import type { Filter } from '../../src/index.ts';
 import { TempFolder } from '../support/temp-folder.ts';
 import type { Issued } from '../support/test-ca.ts';
 import { TestCa } from '../support/test-ca.ts';
@@ -66,7 +67,13 @@ export class FlowClient implements AsyncDisposable {
     this.folder = folder;
   }
 
-  static async start(ca: TestCa, documents: string, own?: Issued, settings = ''): Promise<FlowClient> {
+  static async start(
+    ca: TestCa,
+    documents: string,
+    own?: Issued,
+    settings = '',
+    filters: readonly Filter[] = [],
+  ): Promise<FlowClient> {
     const folder = new TempFolder();
     const issued = own ?? (await ca.issue({ spiffeId: 'spiffe://cluster.local/ns/foo/sa/sleep' }));
     folder.write('chain.pem', issued.chainPem);
@@ -87,7 +94,7 @@ export class FlowClient implements AsyncDisposable {
         '',
       ].join('\n'),
     );
-    return new FlowClient(await InProcess.start(config, [], {}), folder);
+    return new FlowClient(await InProcess.start(config, filters, {}), folder);
   }
 
   get sidecar(): InProcess {
