@@ -1,6 +1,6 @@
 /** `postern token`: development tokens for service accounts, and the key that signs them. */
 import { resolve } from 'node:path';
-import { parseDuration } from '../config/duration.ts';
+import { MAX_LIFETIME_MS, parseDuration } from '../config/duration.ts';
 import { MeshError, messageOf, whyOf } from '../core/errors.ts';
 import { readBounded } from '../identity/read-bounded.ts';
 import { isNamespaceName, isServiceAccountName } from '../identity/service-account.ts';
@@ -68,9 +68,9 @@ async function sign(parsed: ParsedArguments): Promise<string> {
   const audience = textFlag(parsed, 'audience') ?? DEFAULT_AUDIENCE;
   if (audience === '') throw new UsageError('Cannot sign for no audience: give --audience NAME');
   const ttlText = textFlag(parsed, 'ttl') ?? DEFAULT_TTL;
-  const ttlMs = parseDuration(ttlText);
+  const ttlMs = parseDuration(ttlText, MAX_LIFETIME_MS);
   if (ttlMs === null || ttlMs === 0)
-    throw new UsageError(`Cannot use --ttl "${ttlText}": give a duration such as 1h`);
+    throw new UsageError(`Cannot use --ttl "${ttlText}": give a duration such as 1h, at most ten years`);
   return signToken({ namespace, serviceAccount, privateKeyPem: await readKey(file), audience, ttlMs });
 }
 
