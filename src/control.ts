@@ -305,7 +305,7 @@ export class Control implements AdminSources {
   /** Ends what is under way in good order, then everything. */
   async drain(): Promise<void> {
     this.readiness.set('draining', 'the sidecar is shutting down');
-    this.#log.info('draining', {}, 'Accepting nothing more; requests under way are finished');
+    this.#log.info('draining', {}, 'Accepting nothing more from outside; requests under way are finished');
     this.#watcher?.close();
     await this.#halves?.drain(this.config.drainMs, this.config.drainMaxMs);
     await this.close();

@@ -74,6 +74,12 @@ export class SidecarListeners {
     return { ...prepared, commit: () => this.#commit(prepared) };
   }
 
+  /** Stops accepting what comes from outside, at once. */
+  closeInbound(): void {
+    this.#intercept?.closeInbound();
+    this.#fixed.closeInbound();
+  }
+
   /** Stops accepting, at once. */
   close(): void {
     this.#intercept?.close();

@@ -19,7 +19,7 @@ import { messageOf, whyOf } from './core/errors.ts';
 import type { ErrorCodeName } from './core/errors.ts';
 import type { Limits } from './core/limits.ts';
 import type { SecretMaterial } from './core/secret.ts';
-import { drainConnections } from './drain-connections.ts';
+import { Drain } from './drain-connections.ts';
 import type { AcceptedConnection } from './intercept/arrival.ts';
 import { IdentityInForce } from './identity-in-force.ts';
 import { InForce } from './in-force.ts';
@@ -77,9 +77,9 @@ export class Sidecar {
   readonly #listenerCounters: ListenerCounters;
   readonly #log: ConnectionLog;
   readonly #listeners: SidecarListeners;
+  readonly #draining: Drain;
   /** What changes what is in force happens one after the other. */
   #turn: Promise<void> = Promise.resolve();
-  #draining = false;
   #stopped = false;
 
   constructor(options: SidecarOptions) {
@@ -134,6 +134,7 @@ export class Sidecar {
         onAcceptError: (error) => this.#log.acceptFailed(error),
       },
     });
+    this.#draining = new Drain(this.#live, this.#listeners);
   }
 
   // --- messages from the control half
@@ -294,7 +295,7 @@ export class Sidecar {
     this.#enter(accepted, choice.kind);
     if (choice.kind === 'http') serveOutboundHttp(this.#serving, { connection, end, facts, route, choose });
     else serveOutboundTcp(this.#serving, { connection, end, facts, route, choose }, choice.cluster);
-    if (this.#draining) connection.owner.closeGracefully();
+    if (this.#draining.ends('outbound')) connection.owner.closeGracefully();
   }
 
   // --- TLS handshake, peer identity
@@ -337,7 +338,7 @@ export class Sidecar {
     const served = { connection, facts, route, plan, secure, end };
     if (choice.kind === 'http') serveInboundHttp(this.#serving, served);
     else serveInboundTcp(this.#serving, served);
-    if (this.#draining) connection.owner.closeGracefully();
+    if (this.#draining.ends('inbound')) connection.owner.closeGracefully();
   }
 
   #enter({ connection, socket }: AcceptedConnection, phase: 'http' | 'tcp'): void {
@@ -370,11 +371,9 @@ export class Sidecar {
 
   // --- the end
 
-  /** Accepts nothing more; the last lines are written before anybody hears that all is over. */
+  /** The last lines are written before anybody hears that all is over. */
   async #drain(tunnelMs: number, maxMs: number): Promise<void> {
-    this.#draining = true;
-    this.#listeners.close();
-    await drainConnections(this.#live, tunnelMs, maxMs);
+    await this.#draining.run(tunnelMs, maxMs);
     await this.#inForce.closeAccessLog();
     this.#stop();
     this.#options.send({ kind: 'drained' });

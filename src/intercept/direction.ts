@@ -32,7 +32,7 @@ export interface OutboundDirection {
 
 export interface RefusedDirection {
   readonly kind: 'refused';
-  readonly code: 'not_redirected' | 'foreign_destination' | 'own_port';
+  readonly code: 'not_redirected' | 'foreign_destination' | 'own_port' | 'draining';
   readonly destination: Address | null;
   /** What was seen, for the log line. */
   readonly detail: string;

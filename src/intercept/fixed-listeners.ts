@@ -85,6 +85,12 @@ export class FixedListeners {
     };
   }
 
+  /** Stops accepting what comes from outside, at once. */
+  closeInbound(): void {
+    for (const { server, wanted } of this.#open) if (wanted.kind === 'ingress') server.close();
+    this.#open = this.#open.filter(({ wanted }) => wanted.kind === 'egress');
+  }
+
   /** Stops accepting, at once; accepted connections live on. */
   close(): void {
     for (const { server } of this.#open) server.close();

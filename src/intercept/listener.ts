@@ -10,7 +10,13 @@ import { listenFix } from '../core/listen-fix.ts';
 import { acceptConnection } from './accept-connection.ts';
 import type { DecideDirection, InterceptCounters } from './accept-connection.ts';
 import type { ArrivalContext, InterceptHandlers, InterceptSettings } from './arrival.ts';
-import type { AppTarget, DirectionSettings, ListenerKind } from './direction.ts';
+import type {
+  AppTarget,
+  DirectionSettings,
+  InboundDirection,
+  ListenerKind,
+  RefusedDirection,
+} from './direction.ts';
 import { decideDirection } from './direction.ts';
 import type { HostAddresses } from './host-addresses.ts';
 import { listen } from './listen.ts';
@@ -39,6 +45,8 @@ export interface InterceptListeners {
   /** As bound: port 0 has become a number. */
   readonly ports: { readonly intercept: number; readonly inbound: number | null };
   readonly counters: Readonly<InterceptCounters>;
+  /** Stops accepting what comes from outside, at once; what the app calls goes on. */
+  closeInbound(): void;
   /** Stops accepting, at once. */
   close(): void;
 }
@@ -57,13 +65,24 @@ export async function openListeners(options: ListenerOptions): Promise<Intercept
     hostAddresses: options.hostAddresses,
   };
   const servers: Server[] = [];
+  let takesInbound = true;
+  const closeInbound = (): void => {
+    takesInbound = false;
+    const [main, ...inboundOnly] = servers;
+    for (const server of inboundOnly) server.close();
+    // Who is dialled without a redirect takes callers, and a port that is closed tells them sooner.
+    if (options.direct !== null) main?.close();
+  };
   const close = (): void => {
     for (const server of servers) server.close();
   };
 
   const open = async (kind: ListenerKind, port: number): Promise<number> => {
-    const decide: DecideDirection = (socket, local) =>
-      decideDirection(kind, local, options.originalDestination.of(socket), directionSettings);
+    const decide: DecideDirection = (socket, local) => {
+      const original = options.originalDestination.of(socket);
+      const direction = decideDirection(kind, local, original, directionSettings);
+      return takesInbound || direction.kind !== 'inbound' ? direction : refuseDraining(direction);
+    };
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       acceptConnection(socket, decide, context, counters);
     });
@@ -83,9 +102,19 @@ export async function openListeners(options: ListenerOptions): Promise<Intercept
   try {
     const intercept = await open('main', options.port);
     const inbound = options.inboundPort === null ? null : await open('inbound-only', options.inboundPort);
-    return { ports: { intercept, inbound }, counters, close };
+    return { ports: { intercept, inbound }, counters, closeInbound, close };
   } catch (thrown) {
     close();
     throw thrown;
   }
+}
+
+function refuseDraining({ destination }: InboundDirection): RefusedDirection {
+  return {
+    kind: 'refused',
+    code: 'draining',
+    destination,
+    detail: 'the sidecar is shutting down, and takes nothing more from outside',
+    hint: '',
+  };
 }

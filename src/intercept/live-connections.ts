@@ -75,7 +75,9 @@ export class LiveConnections {
   readonly #counts: Record<ConnectionPhase, number> = { sniffing: 0, handshaking: 0, http: 0, tcp: 0 };
   #lastId = 0;
   #rejudging = 0;
-  #waitingForEmpty: (() => void)[] = [];
+  #inbound = 0;
+  readonly #waitingForEmpty: (() => void)[] = [];
+  readonly #waitingForNoneInbound: (() => void)[] = [];
 
   get size(): number {
     return this.#connections.size;
@@ -91,6 +93,7 @@ export class LiveConnections {
     const connection = new LiveConnection(++this.#lastId, facts, owner);
     this.#connections.set(connection.id, connection);
     this.#counts.sniffing++;
+    if (facts.direction === 'inbound') this.#inbound++;
     return connection;
   }
 
@@ -98,7 +101,9 @@ export class LiveConnections {
   remove(connection: LiveConnection): void {
     if (!this.#connections.delete(connection.id)) return;
     this.#counts[connection.phase]--;
-    if (this.#connections.size === 0) this.#settleEmpty();
+    if (connection.direction === 'inbound' && --this.#inbound === 0)
+      settle(this.#waitingForNoneInbound.splice(0));
+    if (this.#connections.size === 0) settle(this.#waitingForEmpty.splice(0));
   }
 
   /** Moves a live connection on; one that was removed keeps its last phase. */
@@ -151,9 +156,10 @@ export class LiveConnections {
     return promise;
   }
 
-  /** Asks every owner to end when it can. */
-  closeAllGracefully(): void {
-    for (const connection of this.#connections.values()) connection.owner.closeGracefully();
+  /** Asks every owner to end when it can; with a direction, those of it. */
+  closeAllGracefully(direction?: LiveConnection['direction']): void {
+    for (const connection of this.#connections.values())
+      if (direction === undefined || connection.direction === direction) connection.owner.closeGracefully();
   }
 
   /** Ends all at once. */
@@ -169,11 +175,17 @@ export class LiveConnections {
     });
   }
 
-  #settleEmpty(): void {
-    const waiting = this.#waitingForEmpty;
-    this.#waitingForEmpty = [];
-    for (const resolve of waiting) resolve();
+  /** The same for those from outside. */
+  whenNoneInbound(): Promise<void> {
+    if (this.#inbound === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#waitingForNoneInbound.push(resolve);
+    });
   }
+}
+
+function settle(waiting: readonly (() => void)[]): void {
+  for (const resolve of waiting) resolve();
 }
 
 function judgeOne(judge: Judge, connection: LiveConnection): ErrorCodeName | null {
