@@ -47,10 +47,14 @@ const CHECK_INTERVAL_MS = 1_000;
 /** Of the CSR alone: the CA decides by the token, and no CA takes another one for a mismatch. */
 const CSR_TRUST_DOMAIN = 'cluster.local';
 
+/** Certificates begin that much before they are issued. */
+const CLOCK_LAG_MS = 120_000;
+
 interface Held {
   /** With the CA's own roots only. */
   readonly answer: WorkloadSecret;
   readonly secret: WorkloadSecret;
+  readonly cameAtMs: number;
   readonly renewAtMs: number;
 }
 
@@ -161,12 +165,12 @@ export class Agent implements SecretProvider {
 
   #tick(): void {
     if (this.#attempt !== null || monotonicMs() < this.#retryAtMs) return;
-    const isDue =
+    const isWanted =
       this.#held === null
         ? this.#options.token !== null || this.#newestToken !== ''
-        : this.#nowMs() >= this.#held.renewAtMs;
+        : isDue(this.#held, this.#nowMs());
     // What is wrong was told by the attempt itself.
-    if (isDue) detach(this.#begin(this.#allTokens('')).done, () => {});
+    if (isWanted) detach(this.#begin(this.#allTokens('')).done, () => {});
   }
 
   #allTokens(first: string): readonly string[] {
@@ -282,7 +286,7 @@ export class Agent implements SecretProvider {
     const renewAtMs = renewalTimeMs(certificate, nowMs, answer.notAfterMs, Math.random());
     const before = this.#held;
     const secret = this.#withExtraRoots(answer);
-    this.#held = { answer, secret, renewAtMs };
+    this.#held = { answer, secret, cameAtMs: nowMs, renewAtMs };
     this.#failures = 0;
     this.#retryAtMs = 0;
     this.#problem = null;
@@ -327,4 +331,9 @@ export class Agent implements SecretProvider {
   #tell(): void {
     for (const subscriber of this.#subscribers) subscriber();
   }
+}
+
+/** Once its share of the life is over; and if the clock was set back so far that peers may find it not valid yet. */
+function isDue(held: Held, nowMs: number): boolean {
+  return nowMs >= held.renewAtMs || nowMs < held.cameAtMs - CLOCK_LAG_MS;
 }

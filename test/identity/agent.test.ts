@@ -185,6 +185,20 @@ describe('an agent', () => {
     assert.equal(ca.calls.length, 2);
   });
 
+  it('renews when the clock was set back to before its certificate begins, once', async () => {
+    await using fixture = await AgentFixture.start();
+    const { agent, ca } = fixture;
+    ca.clockMs = 10 * HOUR_MS;
+    await agent.start();
+    const early = await agent.get('');
+    const renewed = fixture.changed();
+    ca.clockMs = 0;
+    await renewed;
+    assert.notEqual((await agent.get('')).serial, early.serial);
+    await fixture.looks(4);
+    assert.equal(ca.calls.length, 2);
+  });
+
   it('gives out the old certificate while the CA is away, and heals when it is back', async () => {
     await using fixture = await AgentFixture.start();
     const { agent, ca, log } = fixture;
