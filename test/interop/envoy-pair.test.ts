@@ -81,6 +81,19 @@ function xfccOf(body: string): string | undefined {
   return echoedHeader(JSON.parse(body) as Echo, 'x-forwarded-client-cert');
 }
 
+/** Envoy as the sidecar of foo/sleep. */
+async function envoyClient(ca: TestCa, protocol: Outbound['protocol'], port: number): Promise<EnvoyProcess> {
+  const outbound: Outbound = {
+    protocol,
+    identity: { own: await ca.issue({ spiffeId: SLEEP_ID }), rootPem: ca.rootPem },
+    upstreamPort: port,
+    serverId: HTTPBIN_ID,
+    cluster: CLUSTER,
+    sni: SNI,
+  };
+  return EnvoyProcess.start(bootstrap([outboundListener('out', outbound)], [outboundCluster(outbound)]));
+}
+
 describe('Postern as the client of an Envoy that Istio set up', { skip: SKIP_WITHOUT_ENVOY }, () => {
   let app: EchoApp;
   let shouter: Shouter;
@@ -168,22 +181,6 @@ describe('Postern as the client of an Envoy that Istio set up', { skip: SKIP_WIT
 });
 
 describe('Postern as the server of an Envoy that Istio set up', { skip: SKIP_WITHOUT_ENVOY }, () => {
-  async function envoyClient(
-    ca: TestCa,
-    protocol: Outbound['protocol'],
-    port: number,
-  ): Promise<EnvoyProcess> {
-    const outbound: Outbound = {
-      protocol,
-      identity: { own: await ca.issue({ spiffeId: SLEEP_ID }), rootPem: ca.rootPem },
-      upstreamPort: port,
-      serverId: HTTPBIN_ID,
-      cluster: CLUSTER,
-      sni: SNI,
-    };
-    return EnvoyProcess.start(bootstrap([outboundListener('out', outbound)], [outboundCluster(outbound)]));
-  }
-
   for (const mode of ['STRICT', 'PERMISSIVE'] as const) {
     for (const portName of ['http', 'web'] as const) {
       it(`takes its requests under ${mode} on a port named ${portName}, with its SPIFFE ID for the app`, async () => {
