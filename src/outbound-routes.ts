@@ -11,7 +11,7 @@ import type { ExchangeOpener, RequestHead } from './http/exchange.ts';
 import type { HttpRoute } from './http/http-route.ts';
 import type { OutboundDirection } from './intercept/direction.ts';
 import { clusterOfHost } from './mesh/outbound-chains.ts';
-import type { ClusterPlan, ClusterTls, RouteTable, Snapshot } from './mesh/plan.ts';
+import type { ClusterPlan, ClusterTls, EndpointPlan, RouteTable, Snapshot } from './mesh/plan.ts';
 import type { Counters } from './observe/counters.ts';
 import type { Log } from './observe/log.ts';
 import type { RequestCounter } from './observe/traffic-counters.ts';
@@ -40,7 +40,9 @@ export interface OutboundRouteDeps {
   readonly pools: EndpointPools;
   readonly counters: Counters;
   readonly log: Log;
-  readonly ownSpiffeId: () => string;
+  readonly identity: { readonly spiffeId: string };
+  /** Whether this sidecar itself takes the app's calls there. */
+  readonly isEgress: (host: string, port: number) => boolean;
 }
 
 export class OutboundRoutes {
@@ -103,9 +105,9 @@ export class OutboundRoutes {
   requestCounter(cluster: string): RequestCounter {
     const known = this.#requests.get(cluster);
     if (known !== undefined) return known;
-    const { counters, ownSpiffeId } = this.#deps;
+    const { counters, identity } = this.#deps;
     const { workload } = this.#snapshot!;
-    const labels = outboundTrafficLabels(workload, this.#planOf(cluster), cluster, ownSpiffeId(), 'http');
+    const labels = outboundTrafficLabels(workload, this.#planOf(cluster), cluster, identity.spiffeId, 'http');
     const counter = counters.requestCounter(labels);
     this.#requests.set(cluster, counter);
     return counter;
@@ -217,7 +219,8 @@ export class OutboundRoutes {
       ? [{ host: ip, port, tls: plan.tls !== null, weight: 1 }]
       : plan.endpoints;
     // Never in plaintext because a file is not at hand.
-    const endpoints = stated.filter((endpoint) => !endpoint.tls || tls !== null);
+    const usable = stated.filter((endpoint) => !endpoint.tls || tls !== null);
+    const endpoints = usable.filter((endpoint) => !this.#leadsBack(plan, endpoint));
     const upstream = this.#makeUpstream(
       plan.name,
       endpoints.map(({ host, port: to, tls: marked, weight }) => ({
@@ -227,6 +230,18 @@ export class OutboundRoutes {
     );
     this.#remember(this.#upstreams, key, upstream);
     return upstream;
+  }
+
+  /** One request would become as many connections as there may be. */
+  #leadsBack({ name, from }: ClusterPlan, { host, port }: EndpointPlan): boolean {
+    const { isEgress, log } = this.#deps;
+    if (!isEgress(host, port)) return false;
+    log.warn(
+      'endpoint_leads_back',
+      { upstream: formatAddress({ ip: host, port }), cluster: name, from },
+      "An endpoint is an egress listener of this sidecar, where the app's calls come in: it is left out",
+    );
+    return true;
   }
 
   #makeUpstream(name: string, endpoints: readonly UpstreamEndpoint[]): ClusterUpstream {

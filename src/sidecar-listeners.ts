@@ -20,6 +20,7 @@ export class SidecarListeners {
   readonly #context: ArrivalContext;
   readonly #fixed: FixedListeners;
   readonly #reserved = new Set<number>();
+  readonly #hostAddresses = createHostAddresses();
   #intercept: InterceptListeners | null = null;
   #fixedPorts = NO_PORTS;
 
@@ -54,7 +55,7 @@ export class SidecarListeners {
         appHost,
         reservedPorts: this.#reserved,
         originalDestination: createOriginalDestination(),
-        hostAddresses: createHostAddresses(),
+        hostAddresses: this.#hostAddresses,
         live,
         settings,
         handlers,
@@ -72,6 +73,11 @@ export class SidecarListeners {
     if (this.#intercept === null) return null;
     const prepared = await this.#fixed.prepare(listenersOf(snapshot), bound);
     return { ...prepared, commit: () => this.#commit(prepared) };
+  }
+
+  /** Whether what is dialled there would come back as a call of the app, and so on without end. */
+  isEgress(host: string, port: number): boolean {
+    return this.#fixed.isEgress(host, port, this.#hostAddresses);
   }
 
   /** Stops accepting what comes from outside, at once. */

@@ -106,7 +106,8 @@ export class Sidecar {
     this.#pools = new EndpointPools({ dialer, tls: outboundTls, counters, log, onBug });
     const routing = { pools: this.#pools, counters, log };
     this.#inboundRoutes = new InboundRoutes(routing);
-    this.#outboundRoutes = new OutboundRoutes({ ...routing, ownSpiffeId: () => this.#identity.spiffeId });
+    const isEgress = (host: string, at: number): boolean => this.#listeners.isEgress(host, at);
+    this.#outboundRoutes = new OutboundRoutes({ ...routing, identity: this.#identity, isEgress });
     this.#serving = {
       bind,
       counters,

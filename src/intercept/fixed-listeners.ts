@@ -6,11 +6,12 @@
 import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import type { Address } from '../core/address.ts';
-import { formatAddress } from '../core/address.ts';
+import { formatAddress, isLoopback } from '../core/address.ts';
 import { acceptConnection } from './accept-connection.ts';
 import type { InterceptCounters } from './accept-connection.ts';
 import type { ArrivalContext } from './arrival.ts';
 import type { AppTarget, Direction } from './direction.ts';
+import type { HostAddresses } from './host-addresses.ts';
 import { listen } from './listen.ts';
 
 export interface FixedListener {
@@ -85,6 +86,14 @@ export class FixedListeners {
     };
   }
 
+  /** Whether a connection to there would come back as a call of the app. */
+  isEgress(host: string, port: number, hostAddresses: HostAddresses): boolean {
+    return this.#open.some(
+      ({ port: bound, wanted: { bind, kind } }) =>
+        kind === 'egress' && bound === port && isBoundTo(bind, host, hostAddresses),
+    );
+  }
+
   /** Stops accepting what comes from outside, at once. */
   closeInbound(): void {
     for (const { server, wanted } of this.#open) if (wanted.kind === 'ingress') server.close();
@@ -114,6 +123,12 @@ export class FixedListeners {
     const open: OpenListener = { server, port, wanted };
     return open;
   }
+}
+
+function isBoundTo(bind: string, host: string, hostAddresses: HostAddresses): boolean {
+  const isLocal = host === 'localhost' || isLoopback(host);
+  if (bind === '0.0.0.0' || bind === '::') return isLocal || hostAddresses.has(host);
+  return bind === host || (host === 'localhost' && isLoopback(bind));
 }
 
 /** The same socket serves both; a free port is one of its key. */
