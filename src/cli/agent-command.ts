@@ -25,6 +25,10 @@ export const agentCommand: Command = createServiceCommand({
       readiness,
       log,
     });
-    return { facts: { sockets: agent.sockets, ports: agent.ports }, close: () => agent.close() };
+    return {
+      facts: { sockets: agent.sockets, ports: agent.ports },
+      whenReady: () => agent.whenReady(),
+      close: () => agent.close(),
+    };
   },
 });

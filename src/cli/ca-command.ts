@@ -21,6 +21,6 @@ export const caCommand: Command = createServiceCommand({
       publicKey: { file: publicKey },
     }));
     const ca = await startCa({ admin, key, listen, rootFolder, trustDomain, ttl, tokens, log });
-    return { facts: { ports: ca.ports }, close: () => ca.close() };
+    return { facts: { ports: ca.ports }, whenReady: () => Promise.resolve(), close: () => ca.close() };
   },
 });

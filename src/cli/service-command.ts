@@ -17,6 +17,8 @@ import { onStopSignal } from './stop-signal.ts';
 export interface RunningService {
   /** Of the ready line, besides `ready` and `pid`. */
   readonly facts: Readonly<Record<string, unknown>>;
+  /** The ready line waits for it. */
+  whenReady(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -95,7 +97,9 @@ export function createServiceCommand<Config>(form: ServiceForm<Config>): Command
         return EXIT_NEGATIVE;
       }
       try {
-        writeReadyLine(running, loggers.get('main'));
+        // An agent may wait for its CA a while, or for ever.
+        const isReady = await Promise.race([running.whenReady().then(() => true), stopped.then(() => false)]);
+        if (isReady) writeReadyLine(running, loggers.get('main'));
         await stopped;
         return EXIT_OK;
       } finally {

@@ -22,6 +22,8 @@ export interface RunningAgent {
   readonly ports: { readonly readiness?: number };
   /** What is in force and valid; null if nothing is. It holds the private key: never to be logged or written. */
   secret(): WorkloadSecret | null;
+  /** Resolves when its readiness endpoint answers 200. */
+  whenReady(): Promise<void>;
   /** Asks for a new certificate now and pushes it. */
   renew(): Promise<WorkloadSecret>;
   close(): Promise<void>;
@@ -58,6 +60,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     sockets: [sds.path],
     ports,
     secret: () => agent.secret,
+    whenReady: () => agent.whenReady(),
     renew: () => agent.renew(),
     close,
   };

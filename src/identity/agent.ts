@@ -124,11 +124,23 @@ export class Agent implements SecretProvider {
     return held !== null && this.#nowMs() < held.secret.notAfterMs ? held.secret : null;
   }
 
-  /** Why there is no certificate although one was asked for; null: there is one, or nobody asked yet. */
+  /** Why there is no certificate although one is wanted; null: there is one, or it waits for a stream with a token. */
   get unreadyReason(): string | null {
     if (this.secret !== null) return null;
     if (this.#problem !== null) return `${this.#problem.code}: ${this.#problem.message}`;
-    return this.#held === null ? null : 'identity_expired: the certificate has expired and is being renewed';
+    if (this.#held !== null) return 'identity_expired: the certificate has expired and is being renewed';
+    return this.#options.token === null
+      ? null
+      : 'identity_missing: the CA is being asked for the first certificate';
+  }
+
+  /** Resolves once there is no reason to be unready. */
+  async whenReady(): Promise<void> {
+    if (this.unreadyReason === null) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const unsubscribe = this.subscribe(resolve);
+    await promise;
+    unsubscribe();
   }
 
   /** An agent without a token of its own gives nothing to a stream whose token the CA does not take for its workload. */
