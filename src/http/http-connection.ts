@@ -66,7 +66,7 @@ export class HttpConnection implements ServerHandler, ExchangeRecorder {
     this.#codec.start();
   }
 
-  /** Ends it with the answer under way; an idle one ends at once. */
+  /** Ends it with the answer under way; an idle one with the next, or in a moment without one. */
   drain(): void {
     this.#codec.drain();
   }

@@ -84,11 +84,11 @@ export class Http1ServerConnection implements MessageOwner, ExchangeCarrier, Pha
     socket.resume();
   }
 
-  /** Ends the connection after what is under way: idle at once, else with the current answer. */
+  /** Ends the connection with the current answer; an idle one with the next, or in a moment without one. */
   drain(): void {
     this.#draining = true;
     for (const exchange of this.#queue) exchange.head.lastOnConnection = true;
-    this.#closeIfDone();
+    this.#deadline.expectLast();
   }
 
   /** Ends it at once, for a reason of ours. */

@@ -21,6 +21,12 @@ export type Phase = 'none' | 'idle' | 'head' | 'body' | 'reader' | 'waiting' | '
 /** After an answer that ends a connection with request bytes still coming, they are read and dropped. */
 const LINGER_MS = 1_000;
 
+/**
+ * How long a connection that is to end still waits for a request. One may be on its way: closed at once, every busy
+ * client would lose it. Who keeps quiet that long is unlikely to speak just then.
+ */
+export const LAST_REQUEST_MS = 250;
+
 const TIMED_OUT: ResetReason = { code: 'idle_timeout', detail: ERROR_CODES.idle_timeout.meaning };
 
 /** Whose phases these are: hears which of them took too long. */
@@ -40,6 +46,7 @@ export class PhaseDeadline {
   readonly #limits: Limits;
   readonly #owner: PhaseOwner;
   readonly #deadline: Deadline;
+  #isLast = false;
   /** What was written when the current wait was last looked at. */
   #writtenMark = 0;
 
@@ -71,6 +78,12 @@ export class PhaseDeadline {
   /** Something moved: the phase's time begins again. */
   restart(): void {
     if (this.phase !== 'none') this.#deadline.set(this.#duration());
+  }
+
+  /** The next request is the last one, and waited for no longer than a moment. */
+  expectLast(): void {
+    this.#isLast = true;
+    if (this.phase === 'idle') this.restart();
   }
 
   clear(): void {
@@ -130,8 +143,9 @@ export class PhaseDeadline {
         return limits.bodyStallTimeoutMs;
       case 'linger':
         return LINGER_MS;
-      case 'none':
       case 'idle':
+        return this.#isLast ? Math.min(LAST_REQUEST_MS, limits.idleTimeoutMs) : limits.idleTimeoutMs;
+      case 'none':
       case 'waiting':
         return limits.idleTimeoutMs;
       default:
