@@ -1,7 +1,7 @@
 /** When an agent asks for the next certificate, and when it asks again after a failure. Pure. */
 
 export const FIRST_RETRY_MS = 500;
-export const MAX_RETRY_MS = 30_000;
+export const MAX_RETRY_MS = 8_000;
 
 export interface RenewalSettings {
   /** Share of the lifetime after which a certificate is renewed. */

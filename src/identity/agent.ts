@@ -3,7 +3,7 @@
  * (which sleep and a jump of the clock move as well), and the old certificate given out while it is valid.
  *
  *   get ─┐                       ┌─ the CA ─▶ checked ─▶ in force ─▶ subscribers
- *   tick ┴─▶ one attempt at a time ┘  └─ failure: again after 0.5 s … 30 s, sooner when somebody asks
+ *   tick ┴─▶ one attempt at a time ┘  └─ failure: again after 0.5 s … 8 s, sooner when somebody asks
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { monotonicMs } from '../core/clock.ts';
