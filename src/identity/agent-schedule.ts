@@ -21,7 +21,7 @@ export function renewalTimeMs(
   return cameAtMs + Math.min(1, Math.max(0, share)) * Math.max(0, notAfterMs - cameAtMs);
 }
 
-/** Doubles from half a second to half a minute; between half of that and all of it. */
+/** Doubles from half a second to eight; between half of that and all of it. A CA that is back is found within that. */
 export function retryDelayMs(failures: number, random: number): number {
   const fullMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(30, Math.max(0, failures - 1)));
   return fullMs * (0.5 + random / 2);
