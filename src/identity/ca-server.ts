@@ -26,7 +26,7 @@ export const MAX_CONNECTIONS = 256;
 export const MAX_CALLS_PER_CONNECTION = 16;
 const CALL_TIMEOUT_MS = 10_000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
-const IDLE_TIMEOUT_MS = 60_000;
+const IDLE_TIMEOUT_MS = 10_000;
 const MAX_CONNECTION_AGE_MS = 600_000;
 /** Of one HTTP/2 session, in megabytes: what Node itself has as its default. */
 const MAX_SESSION_MEGABYTES = 10;
