@@ -52,7 +52,9 @@ describe('the package', () => {
   });
 
   it('holds the build, the launcher and the three documents, and nothing else', () => {
-    const others = files.filter((file) => !/^dist\/(?:[a-z0-9_-]+\/)*[a-z0-9_-]+(?:\.d\.ts|\.js)$/.test(file));
+    const others = files.filter(
+      (file) => !/^dist\/(?:[a-z0-9_-]+\/)*[a-z0-9_-]+(?:\.d\.ts|\.js)$/.test(file),
+    );
     assert.deepEqual(others.toSorted(), [
       'CHANGELOG.md',
       'LICENSE',

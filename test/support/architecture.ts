@@ -154,7 +154,12 @@ function packageFaults(file: string, specifier: string, packages: readonly strin
 function controlFaults(tree: SourceTree): string[] {
   const faults: string[] = [];
   for (const file of tree.keys()) {
-    if (file !== 'sidecar.ts' && file !== 'data-worker.ts' && !DATA_ROOMS.some((room) => room === roomOf(file))) continue;
+    if (
+      file !== 'sidecar.ts' &&
+      file !== 'data-worker.ts' &&
+      !DATA_ROOMS.some((room) => room === roomOf(file))
+    )
+      continue;
     const way = wayToControl(file, tree);
     // A direct wrong edge between rooms was told already.
     const isTold =
