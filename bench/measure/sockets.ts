@@ -27,6 +27,15 @@ export function readTcpTable(table: string, into: Map<string, string>): void {
   }
 }
 
+/** The same for `/proc/net/unix`: streams, pipes of a parent process. */
+export function readUnixTable(table: string, into: Map<string, string>): void {
+  for (const line of table.split('\n').slice(1)) {
+    // Num RefCount Protocol Flags Type St Inode Path
+    const inode = line.trim().split(/ +/)[6];
+    if (inode !== undefined) into.set(inode, 'UNIX');
+  }
+}
+
 function socketInodes(pid: number): string[] {
   const inodes: string[] = [];
   for (const name of readdirSync(`/proc/${pid}/fd`)) {
@@ -41,8 +50,8 @@ function socketInodes(pid: number): string[] {
 }
 
 /**
- * How many sockets there are of each state. One that belongs to no connection any more, or to another protocol, is
- * `UNCONNECTED`: it still is an open file.
+ * How many sockets there are of each state; `UNIX` are those of that family. One that belongs to no connection any more,
+ * or to another protocol, is `UNCONNECTED`: it still is an open file.
  */
 export function socketStates(pids: readonly number[]): Map<string, number> {
   const held = pids.flatMap(socketInodes);
@@ -51,6 +60,7 @@ export function socketStates(pids: readonly number[]): Map<string, number> {
     // A kernel without IPv6 has only the first.
     if (existsSync(file)) readTcpTable(readFileSync(file, 'utf8'), states);
   }
+  readUnixTable(readFileSync('/proc/self/net/unix', 'utf8'), states);
   const counts = new Map<string, number>();
   for (const inode of held) {
     const state = states.get(inode) ?? 'UNCONNECTED';

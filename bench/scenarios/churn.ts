@@ -45,7 +45,7 @@ function shown(states: ReadonlyMap<string, number>): string {
 }
 
 const isAtRest = (states: ReadonlyMap<string, number>): boolean =>
-  [...states.keys()].every((state) => state === 'LISTEN' || state === 'UNCONNECTED');
+  [...states.keys()].every((state) => state === 'LISTEN' || state === 'UNIX');
 
 /**
  * What a sidecar holds when all that it keeps for a while is gone: listeners, and what belongs to the program. A
