@@ -92,7 +92,7 @@ export class OutboundRoutes {
 
   /** What a TCP connection to this cluster dials; '' goes where the app meant to. */
   tcpUpstream(cluster: string, direction: OutboundDirection): ClusterUpstream {
-    const plan = this.#planOf(cluster);
+    const plan = this.planOf(cluster);
     if (plan === null) return this.#passthrough(direction.destination);
     return this.#upstreamOf(plan, 'tcp', direction, serverNameOf(plan, ''));
   }
@@ -107,27 +107,24 @@ export class OutboundRoutes {
     if (known !== undefined) return known;
     const { counters, identity } = this.#deps;
     const { workload } = this.#snapshot!;
-    const labels = outboundTrafficLabels(workload, this.#planOf(cluster), cluster, identity.spiffeId, 'http');
+    const labels = outboundTrafficLabels(workload, this.planOf(cluster), cluster, identity.spiffeId, 'http');
     const counter = counters.requestCounter(labels);
     this.#requests.set(cluster, counter);
     return counter;
-  }
-
-  planOf(cluster: string): ClusterPlan | null {
-    return this.#planOf(cluster);
   }
 
   close(): void {
     this.#forget();
   }
 
-  #planOf(cluster: string): ClusterPlan | null {
+  /** null: no service of the snapshot in force has this cluster. */
+  planOf(cluster: string): ClusterPlan | null {
     const { clusters } = this.#snapshot!.outbound;
     return Object.hasOwn(clusters, cluster) ? clusters[cluster]! : null;
   }
 
   #routeOf(cluster: string, direction: OutboundDirection, authority: string): HttpRoute {
-    const plan = this.#planOf(cluster);
+    const plan = this.planOf(cluster);
     if (plan !== null) return this.#clusterRoute(plan, direction, authority);
     const isOpen = this.#snapshot!.outbound.unknownDestinations === 'ALLOW_ANY';
     // An egress listener knows nothing of where the app meant to go: only Host could say, and that is unknown.
@@ -158,7 +155,7 @@ export class OutboundRoutes {
   }
 
   #upstreamNow(cluster: string, direction: OutboundDirection, authority: string): ClusterUpstream {
-    const plan = this.#planOf(cluster);
+    const plan = this.planOf(cluster);
     if (plan === null) return this.#makeUpstream(cluster, []);
     return this.#upstreamOf(plan, 'http', direction, serverNameOf(plan, authority));
   }

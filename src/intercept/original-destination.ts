@@ -1,12 +1,14 @@
 /**
  * Where a redirected connection was going before iptables or nftables turned it to us: SO_ORIGINAL_DST,
- * asked through `node:ffi`, because Node has no call for it. Loaded on first use; 2–4 µs a call.
+ * asked by getsockopt(2).
  * It is no proof of a redirect: without one the kernel answers nothing, or our own address.
  */
 import type { Socket } from 'node:net';
 import type { Address } from '../core/address.ts';
 import { plainIp } from '../core/address.ts';
 import { messageOf } from '../core/errors.ts';
+import { descriptorOf, loadGetsockopt } from '../core/socket-option.ts';
+import type { Getsockopt } from '../core/socket-option.ts';
 
 /** Answers where an accepted connection was going. */
 export interface OriginalDestination {
@@ -15,8 +17,6 @@ export interface OriginalDestination {
   /** Why no redirect can ever be seen on this host, for the log; null where it works. */
   readonly unavailableReason: string | null;
 }
-
-type Getsockopt = (fd: number, level: number, option: number, value: Buffer, length: Buffer) => number;
 
 // <linux/netfilter_ipv4.h>, <linux/netfilter_ipv6/ip6_tables.h>: both number the option 80.
 const LEVEL_IPV4 = 0;
@@ -104,34 +104,4 @@ function formatIpv6(bytes: Buffer, start: number): string {
 
 function unavailable(reason: string): OriginalDestination {
   return { unavailableReason: reason, of: () => null };
-}
-
-/** Node has no public name for the descriptor; -1 once the socket is closed. */
-function descriptorOf(socket: Socket): number {
-  const handle: unknown = Reflect.get(socket, '_handle');
-  if (typeof handle !== 'object' || handle === null) return -1;
-  const fd: unknown = Reflect.get(handle, 'fd');
-  return typeof fd === 'number' ? fd : -1;
-}
-
-function loadGetsockopt(): Getsockopt {
-  const { functions } = withoutFfiWarning(() => process.getBuiltinModule('node:ffi')).dlopen(null, {
-    getsockopt: { return: 'i32', arguments: ['i32', 'i32', 'i32', 'pointer', 'pointer'] },
-  });
-  return functions.getsockopt;
-}
-
-/** Loading `node:ffi` warns that it is experimental, in the same turn; that one warning is dropped. */
-function withoutFfiWarning<T>(load: () => T): T {
-  // oxlint-disable-next-line typescript/unbound-method -- it is put back as it was, and called on process
-  const { emitWarning } = process;
-  process.emitWarning = (...call: unknown[]): void => {
-    if (call[1] === 'ExperimentalWarning' && String(call[0]).startsWith('FFI ')) return;
-    Reflect.apply(emitWarning, process, call);
-  };
-  try {
-    return load();
-  } finally {
-    process.emitWarning = emitWarning;
-  }
 }
