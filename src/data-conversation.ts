@@ -86,6 +86,7 @@ function questionKey(message: ToData): string {
     case 'drain':
       return message.kind;
     case 'tls-files':
+    case 'key-sets':
     case 'levels':
     case 'reopen-logs':
     case 'stop':

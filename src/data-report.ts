@@ -1,13 +1,13 @@
 /** What a data half tells of itself when it is asked: its counters and the first of its live connections. */
 import { monotonicMs } from './core/clock.ts';
 import type { LiveConnections } from './intercept/live-connections.ts';
-import type { ConnectionReport, DataReport } from './messages.ts';
+import type { ConnectionReport, FromData } from './messages.ts';
 import type { Counters } from './observe/counters.ts';
 
 /** Connections shown by a report; the rest is only counted. */
 const MAX_REPORTED_CONNECTIONS = 1_000;
 
-export function makeReport(counters: Counters, live: LiveConnections): DataReport {
+export function makeReport(id: number, counters: Counters, live: LiveConnections): FromData {
   const connections: ConnectionReport[] = [];
   const nowMs = monotonicMs();
   for (const connection of live.values()) {
@@ -26,5 +26,5 @@ export function makeReport(counters: Counters, live: LiveConnections): DataRepor
       requests: connection.requests,
     });
   }
-  return { counters, connections, connectionCount: live.size };
+  return { kind: 'report', id, report: { counters, connections, connectionCount: live.size } };
 }

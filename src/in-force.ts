@@ -4,6 +4,7 @@
  */
 import { messageOf } from './core/errors.ts';
 import { detach } from './core/detach.ts';
+import type { FetchedKeySet } from './core/jwt-plan.ts';
 import type { SecretMaterial } from './core/secret.ts';
 import type { FilterChain } from './http/filter-chain.ts';
 import type { Filter } from './http/filter.ts';
@@ -33,6 +34,7 @@ export class InForce {
   inboundFilters: FilterChain;
   outboundFilters: FilterChain;
   readonly #deps: InForceDeps;
+  readonly #keySets = new Map<string, FetchedKeySet>();
 
   constructor(deps: InForceDeps) {
     this.#deps = deps;
@@ -61,6 +63,11 @@ export class InForce {
     this.snapshot = snapshot;
     this.inboundFilters = this.#makeInboundFilters(snapshot.pathNormalization);
     this.outboundFilters = this.#makeOutboundFilters(snapshot.pathNormalization);
+  }
+
+  /** Fetched key sets: each replaces what was known under its name. */
+  putKeySets(keySets: readonly FetchedKeySet[]): void {
+    for (const keySet of keySets) this.#keySets.set(keySet.name, keySet);
   }
 
   /** Writes what is left; nothing is logged any more. */

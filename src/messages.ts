@@ -3,6 +3,7 @@
  * whether both run in one thread or the data half runs in workers.
  */
 import type { Address } from './core/address.ts';
+import type { FetchedKeySet } from './core/jwt-plan.ts';
 import type { SecretMaterial } from './core/secret.ts';
 import type { Snapshot } from './mesh/plan.ts';
 import type { CounterValues } from './observe/counters.ts';
@@ -23,6 +24,8 @@ export type ToData =
   | { readonly kind: 'listen'; readonly reservedPorts: readonly number[]; readonly bound: BoundPorts | null }
   /** Text of certificate and key files that DestinationRules name, by absolute path; replaces what came before. */
   | { readonly kind: 'tls-files'; readonly files: Readonly<Record<string, string>> }
+  /** Key sets that were fetched, by name: each replaces what was known under it, others stay. */
+  | { readonly kind: 'key-sets'; readonly keySets: readonly FetchedKeySet[] }
   | { readonly kind: 'levels'; readonly levels: Readonly<Record<LoggerName, LogLevel>> }
   /** Asks for a report with the same id. */
   | { readonly kind: 'report'; readonly id: number }

@@ -152,11 +152,10 @@ export class Sidecar {
         for (const name of LOGGER_NAMES) this.#options.loggers.setLevel(name, message.levels[name]);
         return;
       case 'report':
-        this.#options.send({
-          kind: 'report',
-          id: message.id,
-          report: makeReport(this.counters, this.#live),
-        });
+        this.#options.send(makeReport(message.id, this.counters, this.#live));
+        return;
+      case 'key-sets':
+        this.#inForce.putKeySets(message.keySets);
         return;
       case 'reopen-logs':
         this.#inForce.accessLog?.reopen();

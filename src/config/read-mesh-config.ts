@@ -26,6 +26,7 @@ export const DEFAULT_MESH_CONFIG: MeshConfig = {
   accessLogFormat: '',
   outboundTrafficPolicy: 'ALLOW_ANY',
   enableAutoMtls: true,
+  extAuthzProviders: [],
   position: null,
   positionOf: () => null,
 };
@@ -52,6 +53,7 @@ export function readMeshConfig(mesh: FieldReader): MeshConfig {
     accessLogFormat: mesh.text('accessLogFormat') ?? '',
     outboundTrafficPolicy: readOutboundMode(mesh) ?? DEFAULT_MESH_CONFIG.outboundTrafficPolicy,
     enableAutoMtls: mesh.boolean('enableAutoMtls') ?? DEFAULT_MESH_CONFIG.enableAutoMtls,
+    extAuthzProviders: [],
     position,
     positionOf: (path) => source.at(offsetOfPath(root, path)),
   };

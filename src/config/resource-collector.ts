@@ -67,6 +67,8 @@ export class ResourceCollector {
   finish(meshConfig: MeshConfig): Resources {
     return {
       peerAuthentications: this.#peerAuthentications.toSorted(oldestFirst),
+      authorizationPolicies: [],
+      requestAuthentications: [],
       services: this.#services.toSorted(oldestFirst),
       serviceEntries: this.#serviceEntries.toSorted(oldestFirst),
       workloadEntries: this.#workloadEntries.toSorted(oldestFirst),

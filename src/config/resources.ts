@@ -4,6 +4,9 @@
  * Plain values: every field has its default filled in, ports are numbers, modes are checked.
  */
 
+import type { ExtAuthzProvider, PolicyAction, PolicyRule } from '../core/authorization-plan.ts';
+import type { JwtRule } from '../core/jwt-plan.ts';
+
 /** A place in a file; lines and columns count from 1. */
 export interface Position {
   readonly file: string;
@@ -40,6 +43,43 @@ export interface PeerAuthentication extends ResourceOrigin {
   readonly mode: PeerMtlsMode | null;
   /** By workload port. */
   readonly portModes: ReadonlyMap<number, PeerMtlsMode>;
+}
+
+/** security.istio.io AuthorizationPolicy. */
+export interface AuthorizationPolicy extends ResourceOrigin {
+  readonly kind: 'AuthorizationPolicy';
+  /** null: no selector, or one without labels. */
+  readonly matchLabels: Readonly<Record<string, string>> | null;
+  /** It is for gateways, waypoints or services: a sidecar ignores it. */
+  readonly hasTargetRefs: boolean;
+  readonly action: PolicyAction;
+  /** CUSTOM only, else ''. */
+  readonly provider: string;
+  /** Annotation istio.io/dry-run. */
+  readonly dryRun: boolean;
+  readonly rules: readonly PolicyRule[];
+}
+
+/** security.istio.io RequestAuthentication. */
+export interface RequestAuthentication extends ResourceOrigin {
+  readonly kind: 'RequestAuthentication';
+  readonly matchLabels: Readonly<Record<string, string>> | null;
+  readonly hasTargetRefs: boolean;
+  readonly rules: readonly RequestAuthenticationRule[];
+}
+
+/** A JWTRule, and how its keys are fetched: '' where `jwks` is inline or the URI is found by discovery. */
+export interface RequestAuthenticationRule extends Omit<JwtRule, 'keySet' | 'from'> {
+  readonly jwksUri: string;
+  readonly timeoutMs: number;
+}
+
+/** MeshConfig.extensionProviders[] of the two ext_authz kinds; `service` as written. */
+export interface ExtAuthzExtension extends Omit<ExtAuthzProvider, 'cluster' | 'host'> {
+  /** `[namespace/]host`. */
+  readonly service: string;
+  /** '' : it can be used. Else why not; policies that name it deny what they match. */
+  readonly problem: string;
 }
 
 export interface ServicePort {
@@ -241,6 +281,8 @@ export interface MeshConfig {
   readonly accessLogFormat: string;
   readonly outboundTrafficPolicy: OutboundTrafficMode;
   readonly enableAutoMtls: boolean;
+  /** ext_authz providers, in the order of the document. */
+  readonly extAuthzProviders: readonly ExtAuthzExtension[];
   /** null when no document holds a MeshConfig: all of the above are defaults. */
   readonly position: Position | null;
   /** `trustDomain` → where it stands; null when no document holds a MeshConfig. */
@@ -250,6 +292,8 @@ export interface MeshConfig {
 /** Every resource of one load, each list oldest first (creationTimestamp, then path bytes, then position). */
 export interface Resources {
   readonly peerAuthentications: readonly PeerAuthentication[];
+  readonly authorizationPolicies: readonly AuthorizationPolicy[];
+  readonly requestAuthentications: readonly RequestAuthentication[];
   readonly services: readonly Service[];
   readonly serviceEntries: readonly ServiceEntry[];
   readonly workloadEntries: readonly WorkloadEntry[];

@@ -103,6 +103,20 @@ const TABLE = {
   idle_timeout: ['downstream', 0, '-', 'nothing moved for limits.idleTimeoutMs'],
   // filters
   filter_failed: ['local', 500, '-', 'a filter threw or rejected; the request is denied'],
+  rbac_denied: [
+    'local',
+    403,
+    '-',
+    'an AuthorizationPolicy denies, or ALLOW policies apply and no rule matched',
+  ],
+  jwt_denied: ['local', 401, '-', 'a token came and a RequestAuthentication does not accept it'],
+  ext_authz_denied: ['local', 403, 'UAEX', 'the provider of a CUSTOM policy denied'],
+  ext_authz_error: [
+    'local',
+    403,
+    'UAEX',
+    'the provider of a CUSTOM policy could not be asked, or answered with an error',
+  ],
   filter_denied: ['local', 403, '-', 'a filter of the embedding program denied'],
   request_body_too_large: ['local', 413, '-', 'a filter asked for the body and it exceeds the limit it gave'],
   // upstream

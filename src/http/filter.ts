@@ -6,6 +6,7 @@
  */
 import type { Address } from '../core/address.ts';
 import type { ErrorCodeName } from '../core/errors.ts';
+import type { VerifiedToken } from '../core/jwt-plan.ts';
 import type { PeerIdentity } from '../core/peer-identity.ts';
 import type { RequestHead, ResponseHead } from './exchange.ts';
 
@@ -57,6 +58,8 @@ export interface RequestContext {
   /** The path with query as received, before normalisation. */
   readonly originalPath: string;
   readonly requestId: string;
+  /** Set by the JWT filter alone: the token that was verified; null where none came. */
+  token: VerifiedToken | null;
   /**
    * Holds the body up to `maxBytes` and still forwards it whole afterwards. `truncated`: there is more than
    * that. Only a filter that calls this makes the proxy hold a body.

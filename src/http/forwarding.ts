@@ -10,6 +10,7 @@
  */
 import type { ErrorCodeName } from '../core/errors.ts';
 import { ERROR_CODES, messageOf } from '../core/errors.ts';
+import type { VerifiedToken } from '../core/jwt-plan.ts';
 import { httpDate } from '../core/clock.ts';
 import { detach } from '../core/detach.ts';
 import { AccessLogEntry } from '../observe/access-log-entry.ts';
@@ -47,6 +48,7 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
   readonly head: RequestHead;
   readonly originalPath: string;
   readonly entry: AccessLogEntry = new AccessLogEntry();
+  token: VerifiedToken | null = null;
   readonly #exchange: ServerExchange;
   readonly #route: HttpRoute;
   readonly #recorder: ExchangeRecorder;

@@ -3,6 +3,8 @@
  * snapshot, and nothing of the input's functions or positions gets into it.
  */
 import type { PathNormalizationSetting, Resources } from '../config/resources.ts';
+import { NO_AUTHORIZATION } from '../core/authorization-plan.ts';
+import { NO_JWT } from '../core/jwt-plan.ts';
 import type { Limits } from '../core/limits.ts';
 import { buildOutbound } from './build-outbound.ts';
 import { type Ingress, type IngressPort, NO_INGRESS, readIngress } from './ingress-listeners.ts';
@@ -59,6 +61,8 @@ export function buildSnapshot(input: SnapshotInput): BuiltSnapshot {
     protocolDetectionTimeoutMs: meshConfig.protocolDetectionTimeoutMs,
     pathNormalization: pathNormalizationOf(meshConfig.pathNormalization),
     accessLog: input.accessLog ?? meshAccessLog(resources),
+    authorization: NO_AUTHORIZATION,
+    jwt: NO_JWT,
     inbound: {
       ports: portPlans(modes, services.ports, ingress),
       passthrough: portPlan(0, undefined, modes),

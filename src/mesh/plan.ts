@@ -3,6 +3,8 @@
  *
  * Plain and structured-cloneable; a reload makes a whole new one and the data half swaps one pointer.
  */
+import type { AuthorizationPlan } from '../core/authorization-plan.ts';
+import type { JwtPlan } from '../core/jwt-plan.ts';
 import type { Limits } from '../core/limits.ts';
 
 export type MtlsMode = 'STRICT' | 'PERMISSIVE' | 'DISABLE';
@@ -54,6 +56,10 @@ export interface Snapshot {
   readonly protocolDetectionTimeoutMs: number;
   readonly pathNormalization: PathNormalization;
   readonly accessLog: AccessLogPlan | null;
+  /** AuthorizationPolicies that apply to this workload, inbound only. */
+  readonly authorization: AuthorizationPlan;
+  /** RequestAuthentications that apply to this workload, inbound HTTP only. */
+  readonly jwt: JwtPlan;
   readonly inbound: {
     /** Plans by workload port, as text keys so that the value can be cloned and printed. */
     readonly ports: Readonly<Record<string, PortPlan>>;

@@ -80,6 +80,7 @@ class ScriptedHalf {
         return { kind: 'drained' };
       case 'levels':
       case 'tls-files':
+      case 'key-sets':
       case 'reopen-logs':
       case 'stop':
         return null;

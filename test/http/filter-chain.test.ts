@@ -34,6 +34,7 @@ function context(head: Partial<RequestHead> = {}): RequestContext {
     },
     originalPath: '/',
     requestId: '',
+    token: null,
     readBody: () => Promise.reject(new Error('no body')),
   };
 }

@@ -247,6 +247,8 @@ export function resources(
 ): Resources {
   return {
     peerAuthentications: given.peerAuthentications ?? [],
+    authorizationPolicies: given.authorizationPolicies ?? [],
+    requestAuthentications: given.requestAuthentications ?? [],
     services: given.services ?? [],
     serviceEntries: given.serviceEntries ?? [],
     workloadEntries: given.workloadEntries ?? [],
@@ -264,6 +266,7 @@ export function resources(
       accessLogFormat: '',
       outboundTrafficPolicy: 'ALLOW_ANY',
       enableAutoMtls: true,
+      extAuthzProviders: [],
       position: null,
       positionOf: () => null,
       ...given.meshConfig,
