@@ -15,6 +15,14 @@ import {
   TUNNEL_METRICS,
 } from './metric-names.ts';
 import type { MetricName, RecordName } from './metric-names.ts';
+import {
+  CLUSTER_EXT_AUTHZ_METRICS,
+  DRY_RUN_METRICS,
+  EXT_AUTHZ_METRICS,
+  JWT_METRICS,
+  RBAC_METRICS,
+  TCP_EXT_AUTHZ_METRICS,
+} from './policy-metric-names.ts';
 import type { TrafficLabels } from './traffic-counters.ts';
 
 export interface StatsInput {
@@ -66,6 +74,15 @@ export function collectStats(input: StatsInput): Sample[] {
     };
     addNumbers(samples, scope, HTTP_METRICS, values);
     addRecords(samples, scope, HTTP_RECORDS, values);
+    // Policies guard what comes in; outbound chains have none.
+    if (!name.startsWith('outbound_')) {
+      const metric = `envoy_http_${name.replaceAll(/[^A-Za-z0-9_]/g, '_')}_rbac`;
+      const rbac = { ...scope, stat: `${scope.stat}rbac.`, metric };
+      addNumbers(samples, rbac, RBAC_METRICS, values.rbac);
+      addNumbers(samples, { ...rbac, metric: 'postern_' }, DRY_RUN_METRICS, values.rbac);
+      addNumbers(samples, scope, JWT_METRICS, values.jwt);
+      addNumbers(samples, scope, EXT_AUTHZ_METRICS, values.extAuthz);
+    }
   }
   for (const [name, values] of Object.entries(counters.tunnels)) {
     const scope = { stat: `tcp.${name}.`, metric: 'envoy_tcp_', labels: { envoy_tcp_prefix: name } };
@@ -78,11 +95,28 @@ export function collectStats(input: StatsInput): Sample[] {
       labels: { envoy_cluster_name: name },
     };
     addNumbers(samples, scope, CLUSTER_METRICS, values);
+    const { ok, denied, error } = values.extAuthz;
+    // Few clusters are providers.
+    if (ok + denied + error > 0) addNumbers(samples, scope, CLUSTER_EXT_AUTHZ_METRICS, values.extAuthz);
   }
+  addTcpPolicies(samples, counters);
   addNumbers(samples, { stat: 'server.', metric: 'postern_', labels: {} }, PROCESS_METRICS, counters.process);
   addControl(samples, input);
   addTraffic(samples, counters);
   return samples;
+}
+
+function addTcpPolicies(samples: Sample[], counters: CounterValues): void {
+  const rbac = { stat: 'tcp.rbac.', metric: 'envoy_tcp_rbac', labels: {} };
+  addNumbers(samples, rbac, RBAC_METRICS, counters.tcpRbac);
+  const ours = { ...rbac, metric: 'postern_', labels: { envoy_tcp_prefix: 'tcp' } };
+  addNumbers(samples, ours, DRY_RUN_METRICS, counters.tcpRbac);
+  const extAuthz = {
+    stat: 'ext_authz.tcp.',
+    metric: 'envoy_ext_authz_',
+    labels: { envoy_ext_authz_prefix: 'tcp' },
+  };
+  addNumbers(samples, extAuthz, TCP_EXT_AUTHZ_METRICS, counters.tcpExtAuthz);
 }
 
 function addNumbers(

@@ -6,6 +6,13 @@
  */
 import type { ErrorCodeName } from '../core/errors.ts';
 import { emptyRecord } from './empty-record.ts';
+import {
+  ClusterExtAuthzCounters,
+  ExtAuthzCounters,
+  JwtCounters,
+  RbacCounters,
+  TcpExtAuthzCounters,
+} from './policy-counters.ts';
 import { RequestCounter, TcpCounter, trafficKey } from './traffic-counters.ts';
 import type { TrafficLabels } from './traffic-counters.ts';
 
@@ -86,6 +93,9 @@ export class HttpCounters {
   rqRxReset = 0;
   rqTxReset = 0;
   filterFailed = 0;
+  readonly rbac: RbacCounters = new RbacCounters();
+  readonly jwt: JwtCounters = new JwtCounters();
+  readonly extAuthz: ExtAuthzCounters = new ExtAuthzCounters();
   /** Requests that the codec refused, by code. */
   readonly codecRefused: CodeCounts = emptyRecord();
 
@@ -133,6 +143,7 @@ export class ClusterCounters {
   unsolicited = 0;
   /** Endpoints taken out for a while after dials that failed in a row. */
   outlierEjections = 0;
+  readonly extAuthz: ClusterExtAuthzCounters = new ClusterExtAuthzCounters();
 }
 
 /** What belongs to the process and to no scope. */
@@ -153,6 +164,8 @@ export interface CounterValues {
   readonly clusters: Readonly<Record<string, ClusterCounters>>;
   readonly requests: Readonly<Record<string, Omit<RequestCounter, 'add'>>>;
   readonly tcp: Readonly<Record<string, TcpCounter>>;
+  readonly tcpRbac: RbacCounters;
+  readonly tcpExtAuthz: TcpExtAuthzCounters;
   readonly process: ProcessCounters;
 }
 
@@ -164,6 +177,9 @@ export class Counters implements CounterValues {
   readonly clusters: Record<string, ClusterCounters> = emptyRecord();
   readonly requests: Record<string, RequestCounter> = emptyRecord();
   readonly tcp: Record<string, TcpCounter> = emptyRecord();
+  /** Of all TCP chains, as Envoy's `tcp.rbac.*` and `ext_authz.tcp.*`. */
+  readonly tcpRbac: RbacCounters = new RbacCounters();
+  readonly tcpExtAuthz: TcpExtAuthzCounters = new TcpExtAuthzCounters();
   readonly process: ProcessCounters = new ProcessCounters();
   readonly #sizes = new Map<object, number>();
 

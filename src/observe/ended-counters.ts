@@ -12,6 +12,7 @@ import {
   TUNNEL_METRICS,
 } from './metric-names.ts';
 import type { MetricName } from './metric-names.ts';
+import { TCP_EXT_AUTHZ_METRICS } from './policy-metric-names.ts';
 
 /** A copy in which every gauge is 0 and connections that were open are counted as closed. */
 export function endedCounters(counters: CounterValues): CounterValues {
@@ -20,6 +21,7 @@ export function endedCounters(counters: CounterValues): CounterValues {
   for (const scope of Object.values(ended.http)) endScope(scope, HTTP_METRICS);
   for (const scope of Object.values(ended.tunnels)) endScope(scope, TUNNEL_METRICS);
   for (const scope of Object.values(ended.clusters)) endScope(scope, CLUSTER_METRICS);
+  endScope(ended.tcpExtAuthz, TCP_EXT_AUTHZ_METRICS);
   endScope(ended.process, PROCESS_METRICS);
   for (const pair of Object.values(ended.tcp)) pair.connectionsClosed = pair.connectionsOpened;
   return ended;

@@ -21,9 +21,11 @@ export interface Log {
 export const LOGGER_NAMES = [
   'admin',
   'config',
+  'ext_authz',
   'http',
   'identity',
   'intercept',
+  'jwt',
   'main',
   'rbac',
   'tls',

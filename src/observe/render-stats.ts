@@ -89,7 +89,8 @@ export async function renderPrometheus(input: StatsInput, usedOnly = false): Pro
     const options = {
       name: metric,
       help: first.help,
-      labelNames: Object.keys(first.labels),
+      // One family may have series with labels of their own.
+      labelNames: [...new Set(samples.flatMap((sample) => Object.keys(sample.labels)))],
       registers: [registry],
     };
     if (first.type === 'gauge') {
