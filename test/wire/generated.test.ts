@@ -27,7 +27,7 @@ describe(
       using folder = new TempFolder();
       await run(BUF, ['generate', '--output', folder.path], { cwd: ROOT, env: environment, timeout: 15_000 });
       const made = readFolder(folder.join('src/wire/gen'));
-      assert.equal(made.size, 6);
+      assert.equal(made.size, 10);
       assert.deepEqual(readFolder(path.join(ROOT, 'src/wire/gen')), made);
     });
 
