@@ -2,22 +2,17 @@
  * The kinds of Istio's API groups, and what this version does with each.
  */
 
-export type KindUse =
-  | { readonly use: 'acted-on' }
-  /** Decides access and cannot be enforced: an error. */
-  | { readonly use: 'refused' }
-  | { readonly use: 'ignored'; readonly effect: string };
+export type KindUse = { readonly use: 'acted-on' } | { readonly use: 'ignored'; readonly effect: string };
 
 const actedOn: KindUse = { use: 'acted-on' };
-const refused: KindUse = { use: 'refused' };
 const ignored = (effect: string): KindUse => ({ use: 'ignored', effect });
 
 /** Group → kind → use. */
 export const ISTIO_KINDS: Readonly<Record<string, Readonly<Record<string, KindUse>>>> = {
   'security.istio.io': {
     PeerAuthentication: actedOn,
-    AuthorizationPolicy: refused,
-    RequestAuthentication: refused,
+    AuthorizationPolicy: actedOn,
+    RequestAuthentication: actedOn,
   },
   'networking.istio.io': {
     DestinationRule: actedOn,

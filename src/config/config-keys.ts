@@ -70,6 +70,12 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
   },
   key('accessLog.path', 'path', '/dev/stdout', 'where the access log goes; no accessLog: as MeshConfig says'),
   { ...key('accessLog.format', 'choice', 'json', 'form of its lines'), values: ['json', 'text'] },
+  key(
+    'jwks.allow',
+    'entries',
+    null,
+    'CIDR blocks of loopback, link-local and own addresses that key sets may be fetched from all the same',
+  ),
   key('drain', 'duration', '5s', 'after SIGTERM, how long open TCP connections go on'),
   key('drainMax', 'duration', '45s', 'after SIGTERM, how long requests under way may take'),
   ...limitKeys(),

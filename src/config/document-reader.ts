@@ -132,14 +132,6 @@ export class DocumentReader {
         if (origin !== null) this.#resources.take(document, origin);
         break;
       }
-      case 'refused':
-        document.report(
-          'kind',
-          'not_enforced',
-          `this version cannot enforce ${kind}`,
-          'remove it, or use a version that can',
-        );
-        break;
       case 'ignored':
         document.report(
           'kind',

@@ -10,6 +10,13 @@ import type { SourceText } from './source-text.ts';
 import { shown } from './yaml-tree.ts';
 import type { MapNode, ScalarNode, TreeEntry, TreeNode } from './yaml-tree.ts';
 
+/** One text of a list, and where it stands. */
+export interface TextItem {
+  readonly value: string;
+  readonly node: TreeNode;
+  readonly path: string;
+}
+
 export class FieldReader {
   readonly map: MapNode;
   readonly path: string;
@@ -190,11 +197,17 @@ export class FieldReader {
 
   /** A list of texts. */
   texts(name: string): string[] {
-    const values: string[] = [];
+    return this.textItems(name).map(({ value }) => value);
+  }
+
+  /** The same, each with its place. */
+  textItems(name: string): TextItem[] {
+    const items: TextItem[] = [];
     for (const [index, item] of (this.list(name) ?? []).entries()) {
-      if (item.kind === 'scalar' && typeof item.value === 'string') values.push(item.value);
-      else {
-        const path = `${this.pathOf(name)}[${index}]`;
+      const path = `${this.pathOf(name)}[${index}]`;
+      if (item.kind === 'scalar' && typeof item.value === 'string') {
+        items.push({ value: item.value, node: item, path });
+      } else {
         this.reportAt(
           item,
           path,
@@ -204,7 +217,7 @@ export class FieldReader {
         );
       }
     }
-    return values;
+    return items;
   }
 
   /** A mapping of text to text, as labels are. Null when absent or not one. */
@@ -224,8 +237,20 @@ export class FieldReader {
     return Object.fromEntries(pairs);
   }
 
-  reportAt(node: TreeNode, path: string, code: ProblemCode, message: string, fix: string): void {
-    this.problems.add('error', code, this.source.at(node.offset), path, message, fix);
+  reportAt(
+    node: TreeNode,
+    path: string,
+    code: ProblemCode,
+    message: string,
+    fix: string,
+    severity: Severity = 'error',
+  ): void {
+    this.problems.add(severity, code, this.source.at(node.offset), path, message, fix);
+  }
+
+  /** Notes a problem of this mapping as a whole. */
+  reportSelf(code: ProblemCode, message: string, fix: string, severity: Severity = 'error'): void {
+    this.problems.add(severity, code, this.position, this.path, message, fix);
   }
 
   #entry(name: string): TreeEntry | null {

@@ -103,12 +103,19 @@ const MESSAGES: Readonly<Record<string, string>> = {
 
   // mesh
   MeshConfig:
-    'proxyListenPort proxyInboundListenPort proxyHttpPort connectTimeout protocolDetectionTimeout tcpKeepalive=TcpKeepalive ingressClass ingressService ingressControllerMode ingressSelector enableTracing accessLogFile accessLogFormat accessLogEncoding enableEnvoyAccessLogService disableEnvoyListenerLog defaultConfig=MeshProxyConfig outboundTrafficPolicy=MeshOutboundTrafficPolicy inboundTrafficPolicy=InboundTrafficPolicy configSources[]=* enableAutoMtls trustDomain trustDomainAliases[] caCertificates[]=CertificateData defaultServiceExportTo[] defaultVirtualServiceExportTo[] defaultDestinationRuleExportTo[] rootNamespace localityLbSetting=LocalityLb dnsRefreshRate h2UpgradePolicy inboundClusterStatName outboundClusterStatName certificates[]=* serviceSettings[]=* enablePrometheusMerge verifyCertificateAtClient ca=* extensionProviders[]=* defaultProviders=DefaultProviders discoverySelectors[]=* pathNormalization=PathNormalization defaultHttpRetryPolicy=HttpRetry meshMTLS=MeshTls tlsDefaults=MeshTls compliancePolicy serviceScopeConfigs[]=*',
+    'proxyListenPort proxyInboundListenPort proxyHttpPort connectTimeout protocolDetectionTimeout tcpKeepalive=TcpKeepalive ingressClass ingressService ingressControllerMode ingressSelector enableTracing accessLogFile accessLogFormat accessLogEncoding enableEnvoyAccessLogService disableEnvoyListenerLog defaultConfig=MeshProxyConfig outboundTrafficPolicy=MeshOutboundTrafficPolicy inboundTrafficPolicy=InboundTrafficPolicy configSources[]=* enableAutoMtls trustDomain trustDomainAliases[] caCertificates[]=CertificateData defaultServiceExportTo[] defaultVirtualServiceExportTo[] defaultDestinationRuleExportTo[] rootNamespace localityLbSetting=LocalityLb dnsRefreshRate h2UpgradePolicy inboundClusterStatName outboundClusterStatName certificates[]=* serviceSettings[]=* enablePrometheusMerge verifyCertificateAtClient ca=* extensionProviders[]=ExtensionProvider defaultProviders=DefaultProviders discoverySelectors[]=* pathNormalization=PathNormalization defaultHttpRetryPolicy=HttpRetry meshMTLS=MeshTls tlsDefaults=MeshTls compliancePolicy serviceScopeConfigs[]=*',
   MeshProxyConfig:
     'configPath binaryPath serviceCluster clusterName=* drainDuration parentShutdownDuration discoveryAddress discoveryRefreshDelay zipkinAddress statsdUdpAddress envoyMetricsServiceAddress proxyAdminPort availabilityZone controlPlaneAuthPolicy customConfigFile statNameLength concurrency proxyBootstrapTemplatePath interceptionMode tracing=* sds=* envoyAccessLogService=* envoyMetricsService=* proxyMetadata{} runtimeValues{} statusPort extraStatTags[] gatewayTopology=* terminationDrainDuration meshId readinessProbe=Probe proxyStatsMatcher=* holdApplicationUntilProxyStarts caCertificatesPem[] image=ProxyImage privateKeyProvider=* proxyHeaders=* fileFlushInterval fileFlushMinSizeKb statsCompression',
   MeshOutboundTrafficPolicy: 'mode',
   InboundTrafficPolicy: 'mode',
   CertificateData: 'pem spiffeBundleUrl certSigners[] trustDomains[]',
+  ExtensionProvider:
+    'name envoyExtAuthzHttp=ExtAuthzHttp envoyExtAuthzGrpc=ExtAuthzGrpc zipkin=* lightstep=* datadog=* stackdriver=* opencensus=* skywalking=* opentelemetry=* prometheus=* envoyFileAccessLog=* envoyHttpAls=* envoyTcpAls=* envoyOtelAls=* sds=*',
+  ExtAuthzHttp:
+    'service port timeout pathPrefix failOpen statusOnError clearRouteCache includeHeadersInCheck[] includeRequestHeadersInCheck[] includeAdditionalHeadersInCheck{} includeRequestBodyInCheck=ExtAuthzBody headersToUpstreamOnAllow[] headersToDownstreamOnDeny[] headersToDownstreamOnAllow[]',
+  ExtAuthzGrpc:
+    'service port timeout failOpen statusOnError clearRouteCache includeRequestBodyInCheck=ExtAuthzBody',
+  ExtAuthzBody: 'maxRequestBytes allowPartialMessage packAsBytes',
   DefaultProviders: 'tracing[] metrics[] accessLogging[]',
   PathNormalization: 'normalization',
   MeshTls: 'minProtocolVersion ecdhCurves[] cipherSuites[]',

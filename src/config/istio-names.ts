@@ -39,8 +39,15 @@ export function isDnsPattern(text: string): boolean {
 
 /** `10.0.0.0/8`, `fd00::/8`. */
 export function isCidr(text: string): boolean {
+  // A zone means something on one host only.
+  if (text.includes('%')) return false;
   const slash = text.indexOf('/');
   const family = isIP(text.slice(0, Math.max(0, slash)));
   const bits = text.slice(slash + 1);
   return family !== 0 && /^(?:0|[1-9]\d{0,2})$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
+}
+
+/** An address, or a block of them. */
+export function isIpOrCidr(text: string): boolean {
+  return (isIP(text) !== 0 && !text.includes('%')) || isCidr(text);
 }

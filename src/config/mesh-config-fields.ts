@@ -20,6 +20,8 @@ export const MESH_CONFIG_FIELDS: Readonly<Record<string, FieldUse>> = {
   accessLogFormat: actedOn,
   outboundTrafficPolicy: actedOn,
   enableAutoMtls: actedOn,
+  // Those of ext_authz; the others are noted where they are read.
+  extensionProviders: actedOn,
   // Looked at below the top: some of their values are what this version does anyway.
   meshMTLS: actedOn,
   tlsDefaults: actedOn,
@@ -64,7 +66,6 @@ export const MESH_CONFIG_FIELDS: Readonly<Record<string, FieldUse>> = {
     'the certificate of a server is verified unless a DestinationRule says insecureSkipVerify',
   ),
   ca: ignored(NO_ISTIOD),
-  extensionProviders: ignored('nothing that this version acts on names a provider'),
   defaultProviders: ignored('accessLogFile is the only access log'),
   discoverySelectors: ignored('every document that is listed is read'),
   defaultHttpRetryPolicy: ignored('a request is tried again as Istio does by default, at most twice'),

@@ -15,6 +15,7 @@ import { isLabel } from './istio-names.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { loadSettings, parseSettings } from './load-settings.ts';
 import type { LoadedSettings, SettingsForm, SettingsInput, SettingsSource } from './load-settings.ts';
+import { ipBlockFault, readValues } from './policy-values.ts';
 import { shown } from './yaml-tree.ts';
 
 export type { ListenAddress } from './listen-address.ts';
@@ -62,6 +63,8 @@ export interface PosternConfig {
   readonly concurrency: number;
   /** null: as MeshConfig says. */
   readonly accessLog: { readonly path: string; readonly format: 'json' | 'text' } | null;
+  /** Blocks, or single addresses, that key sets may come from though they are loopback, link-local or our own. */
+  readonly jwks: { readonly allow: readonly string[] };
   readonly limits: Limits;
   readonly drainMs: number;
   readonly drainMaxMs: number;
@@ -115,6 +118,7 @@ function buildConfig({ settings, root, file, folder }: SettingsSource): PosternC
     metrics: listenAddress(settings, 'metrics'),
     concurrency: settings.number('concurrency') ?? 1,
     accessLog: readAccessLog(settings),
+    jwks: { allow: readJwksAllow(root) },
     limits: readLimits(settings),
     drainMs: settings.number('drain') ?? 0,
     drainMaxMs: settings.number('drainMax') ?? 0,
@@ -207,6 +211,11 @@ function readLimits(settings: ConfigSettings): Limits {
     .map((name) => [name, settings.get(`limits.${name}`)?.value] as const)
     .filter(([, value]) => value !== undefined);
   return { ...DEFAULT_LIMITS, ...Object.fromEntries(given) };
+}
+
+function readJwksAllow(root: FieldReader | null): string[] {
+  const jwks = root?.node('jwks')?.kind === 'map' ? root.object('jwks') : null;
+  return jwks === null ? [] : readValues(jwks, 'allow', ipBlockFault);
 }
 
 /** `config`: paths, or `{path, namespace}`. */

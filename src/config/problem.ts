@@ -40,6 +40,9 @@ export const PROBLEM_CODES = {
   ignored_kind: 'this version does not act on this kind',
   ignored_field: 'this version does not act on this field',
   skipped_kinds: 'documents of other API groups are skipped',
+  never_matches: 'a value of a policy can match nothing',
+  denies_tcp: 'a DENY rule has HTTP attributes only and denies every connection to TCP ports',
+  private_key: 'a key set holds a key that must stay secret',
   not_usable_yet: 'this version cannot use this setting yet',
   empty: 'no document was found where one was expected',
 } as const;

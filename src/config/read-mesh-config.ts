@@ -8,6 +8,7 @@ import type { FieldReader } from './field-reader.ts';
 import { applyFieldUse, applyFieldUses, ignored } from './field-use.ts';
 import { isTrustDomain, TRUST_DOMAIN_FIX } from './istio-names.ts';
 import { MESH_CONFIG_FIELDS, OTHER_PROXY_FIELDS, PROXY_CONFIG_FIELDS } from './mesh-config-fields.ts';
+import { readExtAuthzProviders } from './read-ext-authz-providers.ts';
 import type { MeshConfig, OutboundTrafficMode } from './resources.ts';
 import { shown } from './yaml-tree.ts';
 
@@ -53,7 +54,7 @@ export function readMeshConfig(mesh: FieldReader): MeshConfig {
     accessLogFormat: mesh.text('accessLogFormat') ?? '',
     outboundTrafficPolicy: readOutboundMode(mesh) ?? DEFAULT_MESH_CONFIG.outboundTrafficPolicy,
     enableAutoMtls: mesh.boolean('enableAutoMtls') ?? DEFAULT_MESH_CONFIG.enableAutoMtls,
-    extAuthzProviders: [],
+    extAuthzProviders: readExtAuthzProviders(mesh),
     position,
     positionOf: (path) => source.at(offsetOfPath(root, path)),
   };

@@ -3,17 +3,21 @@
  */
 import type { FieldReader } from './field-reader.ts';
 import { compareBytes } from './problem.ts';
+import { readAuthorizationPolicy } from './read-authorization-policy.ts';
 import { readDestinationRule } from './read-destination-rule.ts';
 import { readEndpoints, readEndpointSlice } from './read-endpoints.ts';
 import { readPeerAuthentication } from './read-peer-authentication.ts';
+import { readRequestAuthentication } from './read-request-authentication.ts';
 import { readServiceEntry } from './read-service-entry.ts';
 import { readService } from './read-service.ts';
 import { readSidecar } from './read-sidecar.ts';
 import { readWorkloadEntry } from './read-workload-entry.ts';
 import type {
+  AuthorizationPolicy,
   DestinationRule,
   MeshConfig,
   PeerAuthentication,
+  RequestAuthentication,
   ResourceOrigin,
   Resources,
   Service,
@@ -25,6 +29,8 @@ import type {
 
 export class ResourceCollector {
   readonly #peerAuthentications: PeerAuthentication[] = [];
+  readonly #authorizationPolicies: AuthorizationPolicy[] = [];
+  readonly #requestAuthentications: RequestAuthentication[] = [];
   readonly #services: Service[] = [];
   readonly #serviceEntries: ServiceEntry[] = [];
   readonly #workloadEntries: WorkloadEntry[] = [];
@@ -37,6 +43,12 @@ export class ResourceCollector {
     switch (origin.kind) {
       case 'PeerAuthentication':
         this.#peerAuthentications.push(readPeerAuthentication(document, origin));
+        break;
+      case 'AuthorizationPolicy':
+        this.#authorizationPolicies.push(readAuthorizationPolicy(document, origin));
+        break;
+      case 'RequestAuthentication':
+        this.#requestAuthentications.push(readRequestAuthentication(document, origin));
         break;
       case 'Service':
         this.#services.push(readService(document, origin));
@@ -67,8 +79,8 @@ export class ResourceCollector {
   finish(meshConfig: MeshConfig): Resources {
     return {
       peerAuthentications: this.#peerAuthentications.toSorted(oldestFirst),
-      authorizationPolicies: [],
-      requestAuthentications: [],
+      authorizationPolicies: this.#authorizationPolicies.toSorted(oldestFirst),
+      requestAuthentications: this.#requestAuthentications.toSorted(oldestFirst),
       services: this.#services.toSorted(oldestFirst),
       serviceEntries: this.#serviceEntries.toSorted(oldestFirst),
       workloadEntries: this.#workloadEntries.toSorted(oldestFirst),

@@ -78,8 +78,6 @@ export interface RequestAuthenticationRule extends Omit<JwtRule, 'keySet' | 'fro
 export interface ExtAuthzExtension extends Omit<ExtAuthzProvider, 'cluster' | 'host'> {
   /** `[namespace/]host`. */
   readonly service: string;
-  /** '' : it can be used. Else why not; policies that name it deny what they match. */
-  readonly problem: string;
 }
 
 export interface ServicePort {
