@@ -3,6 +3,7 @@
  *
  * RBAC has the one Prometheus name that Istio's tag extraction makes and its documentation queries,
  * `envoy_http_inbound_0_0_0_0_8080_rbac{authz_enforce_result="denied"}`; besides, it carries the label of the scope.
+ * The dot after a shadow prefix is Envoy's.
  */
 import type { MetricName } from './metric-names.ts';
 import type {
@@ -29,16 +30,16 @@ const rbac = (stat: string, labels: Readonly<Record<string, string>>): MetricNam
 const enforced = (result: string): MetricName => rbac(result, { authz_enforce_result: result });
 const shadow = (result: string): MetricName => rbac(`shadow_${result}`, { authz_dry_run_result: result });
 const dryRun = (action: string, result: string): MetricName =>
-  rbac(`istio_dry_run_${action}_shadow_${result}`, {
+  rbac(`istio_dry_run_${action}_.shadow_${result}`, {
     authz_dry_run_action: action,
     authz_dry_run_result: result,
   });
 const extAuthzShadow = (result: string): MetricName => ({
-  ...counter(
-    `istio_ext_authz_shadow_${result}`,
-    'Requests by whether a CUSTOM policy in dry run would have put them to its provider (denied) or not',
-  ),
-  metric: `_istio_ext_authz_shadow_${result}`,
+  stat: `istio_ext_authz_.shadow_${result}`,
+  type: 'counter',
+  help: 'Requests by whether a CUSTOM policy in dry run would have put them to its provider (denied) or not',
+  metric: '_istio_ext_authz_',
+  labels: { authz_dry_run_result: result },
 });
 
 type Enforced = Exclude<keyof RbacCounters, 'dryRunWouldAllow' | 'dryRunWouldDeny'>;
