@@ -15,13 +15,15 @@ const KINDS = ['envoyExtAuthzHttp', 'envoyExtAuthzGrpc'] as const;
 const DEFAULT_TIMEOUT_MS = 600_000;
 const MAX_BODY_BYTES = 4_294_967_295;
 /** Envoy's StatusCode that can be an answer: those below 200 are none. */
-const STATUS_CODES = new Set([
-  ...[200, 201, 202, 203, 204, 205, 206, 207, 208, 226],
-  ...[300, 301, 302, 303, 304, 305, 307, 308],
-  ...[400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417],
-  ...[421, 422, 423, 424, 426, 428, 429, 431],
-  ...[500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511],
-]);
+const STATUS_CODES = new Set(
+  [
+    [200, 201, 202, 203, 204, 205, 206, 207, 208, 226],
+    [300, 301, 302, 303, 304, 305, 307, 308],
+    [400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417],
+    [421, 422, 423, 424, 426, 428, 429, 431],
+    [500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511],
+  ].flat(),
+);
 
 export function readExtAuthzProviders(mesh: FieldReader): ExtAuthzExtension[] {
   const providers: ExtAuthzExtension[] = [];

@@ -23,34 +23,63 @@ import {
 import type { ValueCheck } from './policy-values.ts';
 import { shown } from './yaml-tree.ts';
 
+/** One entry a field, in the order in which faults are told. */
+type Checks<K extends string> = readonly (readonly [K, ValueCheck])[];
+
 const MAX_RULES = 512;
 const MAX_SERVICE_ACCOUNTS = 16;
 
-const SOURCE_CHECKS: Readonly<Record<keyof PolicySource, ValueCheck>> = {
-  principals: principalFault,
-  notPrincipals: principalFault,
-  requestPrincipals: textFault,
-  notRequestPrincipals: textFault,
-  namespaces: textFault,
-  notNamespaces: textFault,
-  serviceAccounts: serviceAccountFault,
-  notServiceAccounts: serviceAccountFault,
-  trustDomains: trustDomainFault,
-  notTrustDomains: trustDomainFault,
-  ipBlocks: ipBlockFault,
-  notIpBlocks: ipBlockFault,
-  remoteIpBlocks: ipBlockFault,
-  notRemoteIpBlocks: ipBlockFault,
+const SOURCE_CHECKS: Checks<keyof PolicySource> = [
+  ['principals', principalFault],
+  ['notPrincipals', principalFault],
+  ['requestPrincipals', textFault],
+  ['notRequestPrincipals', textFault],
+  ['namespaces', textFault],
+  ['notNamespaces', textFault],
+  ['serviceAccounts', serviceAccountFault],
+  ['notServiceAccounts', serviceAccountFault],
+  ['trustDomains', trustDomainFault],
+  ['notTrustDomains', trustDomainFault],
+  ['ipBlocks', ipBlockFault],
+  ['notIpBlocks', ipBlockFault],
+  ['remoteIpBlocks', ipBlockFault],
+  ['notRemoteIpBlocks', ipBlockFault],
+];
+const NO_SOURCE: PolicySource = {
+  principals: [],
+  notPrincipals: [],
+  requestPrincipals: [],
+  notRequestPrincipals: [],
+  namespaces: [],
+  notNamespaces: [],
+  serviceAccounts: [],
+  notServiceAccounts: [],
+  trustDomains: [],
+  notTrustDomains: [],
+  ipBlocks: [],
+  notIpBlocks: [],
+  remoteIpBlocks: [],
+  notRemoteIpBlocks: [],
 };
-const OPERATION_CHECKS: Readonly<Record<keyof PolicyOperation, ValueCheck>> = {
-  hosts: textFault,
-  notHosts: textFault,
-  ports: portFault,
-  notPorts: portFault,
-  methods: textFault,
-  notMethods: textFault,
-  paths: pathFault,
-  notPaths: pathFault,
+const OPERATION_CHECKS: Checks<keyof PolicyOperation> = [
+  ['hosts', textFault],
+  ['notHosts', textFault],
+  ['ports', portFault],
+  ['notPorts', portFault],
+  ['methods', textFault],
+  ['notMethods', textFault],
+  ['paths', pathFault],
+  ['notPaths', pathFault],
+];
+const NO_OPERATION: PolicyOperation = {
+  hosts: [],
+  notHosts: [],
+  ports: [],
+  notPorts: [],
+  methods: [],
+  notMethods: [],
+  paths: [],
+  notPaths: [],
 };
 /** What CUSTOM cannot use: the rules are evaluated before tokens are, and Istio keeps identities out as well. */
 const AUTHENTICATED = new Set<string>([
@@ -90,8 +119,8 @@ export function readPolicyRules(spec: FieldReader, action: PolicyAction): Policy
 }
 
 function readRule(rule: FieldReader, action: PolicyAction): PolicyRule {
-  const from = readParts(rule, 'from', 'source', SOURCE_CHECKS);
-  const to = readParts(rule, 'to', 'operation', OPERATION_CHECKS);
+  const from = readParts(rule, 'from', 'source', NO_SOURCE, SOURCE_CHECKS);
+  const to = readParts(rule, 'to', 'operation', NO_OPERATION, OPERATION_CHECKS);
   for (const source of from) checkSource(source.reader, source.part, action);
   const when = rule.objects('when').map((condition) => readCondition(condition, action));
   const read = { from: from.map(({ part }) => part), to: to.map(({ part }) => part), when };
@@ -102,9 +131,11 @@ function readRule(rule: FieldReader, action: PolicyAction): PolicyRule {
   return read;
 }
 
-interface ReadPart<T> {
+type Lists<K extends string> = Record<K, readonly string[]>;
+
+interface ReadPart<K extends string> {
   readonly reader: FieldReader;
-  readonly part: T;
+  readonly part: Lists<K>;
 }
 
 /** `from` or `to`: a list of mappings with one field, `source` or `operation`, that states something. */
@@ -112,12 +143,13 @@ function readParts<K extends string>(
   rule: FieldReader,
   field: 'from' | 'to',
   inner: 'source' | 'operation',
-  checks: Readonly<Record<K, ValueCheck>>,
-): ReadPart<Record<K, readonly string[]>>[] {
+  nothing: Lists<K>,
+  checks: Checks<K>,
+): ReadPart<K>[] {
   if (rule.list(field)?.length === 0) {
     rule.report(field, 'empty', `${field} is an empty list`, `add an entry with ${inner}, or remove it`);
   }
-  const parts: ReadPart<Record<K, readonly string[]>>[] = [];
+  const parts: ReadPart<K>[] = [];
   for (const item of rule.objects(field)) {
     const reader = item.object(inner);
     if (reader === null) {
@@ -127,20 +159,19 @@ function readParts<K extends string>(
       }
       continue;
     }
-    const names = Object.keys(checks) as K[];
-    const part: Partial<Record<K, readonly string[]>> = {};
-    for (const name of names) part[name] = readValues(reader, name, checks[name]);
-    if (names.every((name) => reader.hasNoItems(name))) {
+    const part = { ...nothing };
+    for (const [name, check] of checks) part[name] = readValues(reader, name, check);
+    if (checks.every(([name]) => reader.hasNoItems(name))) {
       const fix = `write a field, or remove ${field} to match everything`;
       item.report(inner, 'empty', `${inner} states nothing`, fix);
-    } else warnOfEmptyLists(reader, names);
-    parts.push({ reader, part: part as Record<K, readonly string[]> });
+    } else warnOfEmptyLists(reader, checks);
+    parts.push({ reader, part });
   }
   return parts;
 }
 
-function warnOfEmptyLists(reader: FieldReader, names: readonly string[]): void {
-  for (const name of names) {
+function warnOfEmptyLists(reader: FieldReader, checks: Checks<string>): void {
+  for (const [name] of checks) {
     if (reader.has(name) && reader.hasNoItems(name)) {
       const message = `${name} is an empty list and states nothing`;
       reader.report(name, 'empty', message, 'add values, or remove it', 'warning');

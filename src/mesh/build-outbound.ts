@@ -4,8 +4,8 @@ import { DestinationRules } from './destination-rules.ts';
 import { capturedPorts, egressListeners, egressScope } from './egress-listeners.ts';
 import { EndpointModes } from './endpoint-modes.ts';
 import type { ListenerPlaces } from './listener-place.ts';
-import { allHosts, listServices } from './mesh-services.ts';
-import { buildClusters } from './outbound-clusters.ts';
+import { allHosts, listServices, servicesOfHost } from './mesh-services.ts';
+import { buildClusters, type ClusterContext } from './outbound-clusters.ts';
 import type { OutboundPlan, WorkloadIdentity } from './plan.ts';
 import { ServiceInstances } from './service-endpoints.ts';
 import type { WarningList } from './warning-list.ts';
@@ -17,7 +17,15 @@ export interface OutboundInput {
   readonly sidecar: Sidecar | null;
   /** null exactly if `sidecar` is. */
   readonly places: ListenerPlaces | null;
+  /** Services that this proxy itself calls: they have clusters even where the app may not see them. */
+  readonly called: readonly CalledService[];
   readonly warnings: WarningList;
+}
+
+/** One service, by the namespace of its document. */
+export interface CalledService {
+  readonly host: string;
+  readonly namespace: string;
 }
 
 export function buildOutbound({
@@ -25,6 +33,7 @@ export function buildOutbound({
   workload,
   sidecar,
   places,
+  called,
   warnings,
 }: OutboundInput): OutboundPlan {
   const { meshConfig } = resources;
@@ -38,17 +47,24 @@ export function buildOutbound({
   );
   rules.warnOfUnknownHosts(allHosts(resources));
   const services = listServices(resources, namespace, warnings).filter(scope.imports);
-  const { clusters, ports } = buildClusters(services, {
+  const context: ClusterContext = {
     resources,
     workload,
     instances: new ServiceInstances(resources, warnings),
     rules,
     modes: new EndpointModes(resources.peerAuthentications, meshConfig.rootNamespace),
     warnings,
-  });
+  };
+  const { clusters, ports } = buildClusters(services, context);
+  const hidden = called
+    .filter((one) => !services.some(({ host, namespace: of }) => host === one.host && of === one.namespace))
+    .flatMap((one) => servicesOfHost(resources, one.host, one.namespace, warnings));
+  const more = Object.entries(buildClusters(hidden, context).clusters).filter(
+    ([name]) => !Object.hasOwn(clusters, name),
+  );
   return {
     unknownDestinations: sidecar?.outboundTrafficPolicy ?? meshConfig.outboundTrafficPolicy,
-    clusters,
+    clusters: Object.fromEntries([...Object.entries(clusters), ...more]),
     ports: capturedPorts(scope, ports, namespace, warnings),
     listeners: places === null ? [] : egressListeners(scope, ports, namespace, places, warnings),
   };

@@ -3,15 +3,18 @@
  * snapshot, and nothing of the input's functions or positions gets into it.
  */
 import type { PathNormalizationSetting, Resources } from '../config/resources.ts';
-import { NO_AUTHORIZATION } from '../core/authorization-plan.ts';
-import { NO_JWT } from '../core/jwt-plan.ts';
 import type { Limits } from '../core/limits.ts';
+import { buildAuthorization } from './build-authorization.ts';
 import { buildOutbound } from './build-outbound.ts';
+import { findProviders } from './ext-authz-providers.ts';
 import { type Ingress, type IngressPort, NO_INGRESS, readIngress } from './ingress-listeners.ts';
 import { ListenerPlaces } from './listener-place.ts';
 import { type EffectiveModes, effectiveModes, modeOfPort } from './peer-authentication.ts';
 import type { PlanWarning } from './plan-warning.ts';
 import type { AccessLogPlan, PathNormalization, PortPlan, Snapshot, WorkloadIdentity } from './plan.ts';
+import { warnOfTrustDomains } from './principal-trust-domains.ts';
+import { buildJwtPlan } from './request-authentication.ts';
+import { selectPolicies } from './select-policies.ts';
 import { type NamedPort, servicePorts } from './services.ts';
 import { selectSidecar } from './sidecar-scope.ts';
 import { WarningList } from './warning-list.ts';
@@ -48,6 +51,21 @@ export function buildSnapshot(input: SnapshotInput): BuiltSnapshot {
     sidecar === null
       ? NO_INGRESS
       : readIngress(sidecar, input.appHost, new ListenerPlaces(taken, sidecar, warnings), warnings);
+  const { rootNamespace } = meshConfig;
+  const policies = selectPolicies(resources.authorizationPolicies, rootNamespace, workload, warnings);
+  for (const { policy } of policies) warnOfTrustDomains(policy, meshConfig, warnings);
+  const tokens = selectPolicies(resources.requestAuthentications, rootNamespace, workload, warnings);
+  const asked = policies.filter(({ policy }) => policy.action === 'CUSTOM');
+  const providers = findProviders(resources, new Set(asked.map(({ policy }) => policy.provider)));
+  const ports = portPlans(modes, services.ports, ingress);
+  const outbound = buildOutbound({
+    resources,
+    workload,
+    sidecar,
+    places: sidecar === null ? null : new ListenerPlaces(taken, sidecar, warnings),
+    called: [...providers.values()].flatMap(({ service }) => service ?? []),
+    warnings,
+  });
   const snapshot: Snapshot = {
     generation: input.generation,
     workload: {
@@ -61,20 +79,21 @@ export function buildSnapshot(input: SnapshotInput): BuiltSnapshot {
     protocolDetectionTimeoutMs: meshConfig.protocolDetectionTimeoutMs,
     pathNormalization: pathNormalizationOf(meshConfig.pathNormalization),
     accessLog: input.accessLog ?? meshAccessLog(resources),
-    authorization: NO_AUTHORIZATION,
-    jwt: NO_JWT,
+    authorization: buildAuthorization({
+      selected: policies,
+      providers,
+      resources,
+      clusters: outbound.clusters,
+      ports,
+      warnings,
+    }),
+    jwt: buildJwtPlan(tokens, input.limits, warnings),
     inbound: {
-      ports: portPlans(modes, services.ports, ingress),
+      ports,
       passthrough: portPlan(0, undefined, modes),
       listeners: ingress.listeners,
     },
-    outbound: buildOutbound({
-      resources,
-      workload,
-      sidecar,
-      places: sidecar === null ? null : new ListenerPlaces(taken, sidecar, warnings),
-      warnings,
-    }),
+    outbound,
   };
   return { snapshot, warnings: [...modes.warnings, ...services.warnings, ...warnings.all] };
 }

@@ -62,8 +62,43 @@ const CARRIAGES: Readonly<Record<IstioProtocol, readonly [PortProtocol, MeshPort
  * client's own namespace, then the others, so that a stranger's ServiceEntry takes nobody's name; each oldest first.
  */
 export function listServices(resources: Resources, client: string, warnings: WarningList): MeshService[] {
-  const services = resources.services.filter((service) => sees(service, client));
-  const entries = resources.serviceEntries.filter((entry) => sees(entry, client));
+  return listOf(
+    resources.services.filter((service) => sees(service, client)),
+    resources.serviceEntries.filter((entry) => sees(entry, client)),
+    client,
+    warnings,
+  );
+}
+
+/** All that have this host in this namespace, whoever may see them. */
+export function servicesOfHost(
+  resources: Resources,
+  host: string,
+  namespace: string,
+  warnings: WarningList,
+): MeshService[] {
+  return listOf(
+    resources.services.filter((one) => one.namespace === namespace && hostOfService(one) === host),
+    resources.serviceEntries.filter((one) => one.namespace === namespace && one.hosts.includes(host)),
+    namespace,
+    warnings,
+  ).filter((service) => service.host === host);
+}
+
+/** The namespaces that have a service of this host, whoever may see it. */
+export function namespacesOfHost(resources: Resources, host: string): ReadonlySet<string> {
+  const namespaces = new Set<string>();
+  for (const one of resources.services) if (hostOfService(one) === host) namespaces.add(one.namespace);
+  for (const one of resources.serviceEntries) if (one.hosts.includes(host)) namespaces.add(one.namespace);
+  return namespaces;
+}
+
+function listOf(
+  services: readonly Service[],
+  entries: readonly ServiceEntry[],
+  client: string,
+  warnings: WarningList,
+): MeshService[] {
   const hosts = new Set(services.filter((service) => service.externalName === '').map(hostOfService));
   for (const entry of entries) for (const host of entry.hosts) hosts.add(host);
   const aliases = aliasesOf(services, hosts);

@@ -18,6 +18,11 @@ export const PLAN_WARNING_CODES = {
   unknown_host: 'a DestinationRule for a host that no service has',
   no_sidecar: 'a DestinationRule wants mTLS with an endpoint that has no sidecar',
   external_name: 'a Service of type ExternalName is dialled by its name, without mTLS',
+  gateway_policy: 'a policy with targetRefs is for gateways, waypoints or services; a sidecar ignores it',
+  unusable_provider: 'an ext_authz provider cannot be asked: what its policies match is denied',
+  http_provider_on_tcp: 'an error: an HTTP ext_authz provider cannot judge connections to a TCP port',
+  unknown_trust_domain: 'a principal is of a trust domain that is neither ours nor an alias',
+  key_set_too_large: 'an error: an inline key set is over limits.maxJwksBytes or limits.maxJwksKeys',
   unusable_listener: 'a listener of a Sidecar cannot be opened as it is written',
 } as const;
 
@@ -25,22 +30,24 @@ export type PlanWarningCode = keyof typeof PLAN_WARNING_CODES;
 
 export interface PlanWarning extends Position {
   readonly path: string;
-  readonly severity: 'warning';
+  /** Errors forbid the load: with them the workload would be less guarded than its documents say. */
+  readonly severity: 'warning' | 'error';
   readonly code: PlanWarningCode;
   readonly message: string;
   readonly fix: string;
 }
 
-/** Makes a warning about `path` of a document. */
+/** Makes a warning, or an error, about `path` of a document. */
 export function planWarning(
   code: PlanWarningCode,
   resource: ResourceOrigin,
   path: string,
   message: string,
   fix: string,
+  severity: PlanWarning['severity'] = 'warning',
 ): PlanWarning {
   const { file, line, column } = resource.positionOf(path);
-  return { file, line, column, path, severity: 'warning', code, message, fix };
+  return { file, line, column, path, severity, code, message, fix };
 }
 
 /** `PeerAuthentication foo/default`. */

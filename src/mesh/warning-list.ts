@@ -7,12 +7,19 @@ export class WarningList {
   readonly #said = new Set<string>();
 
   /** About `path` of a document. */
-  add(code: PlanWarningCode, resource: ResourceOrigin, path: string, message: string, fix: string): void {
+  add(
+    code: PlanWarningCode,
+    resource: ResourceOrigin,
+    path: string,
+    message: string,
+    fix: string,
+    severity: PlanWarning['severity'] = 'warning',
+  ): void {
     const { file, line, column } = resource.position;
     const what = `${code}\n${path}\n${nameOf(resource)}\n${file}:${line}:${column}`;
     if (this.#said.has(what)) return;
     this.#said.add(what);
-    this.#warnings.push(planWarning(code, resource, path, message, fix));
+    this.#warnings.push(planWarning(code, resource, path, message, fix, severity));
   }
 
   get all(): readonly PlanWarning[] {
