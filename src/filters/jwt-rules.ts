@@ -1,0 +1,44 @@
+/** The rules of a plan made ready once: places in order, audiences in the form they are compared in, inline keys. */
+import type { JwtPlan, JwtRule } from '../core/jwt-plan.ts';
+import { parseKeySet } from './jwt-key-set.ts';
+import type { KeySet } from './jwt-key-set.ts';
+import { placesOf } from './jwt-places.ts';
+import type { TokenPlaces } from './jwt-places.ts';
+
+export interface CompiledJwtRule {
+  readonly rule: JwtRule;
+  readonly places: TokenPlaces;
+  /** Empty: not checked. */
+  readonly audiences: ReadonlySet<string>;
+  /** null: it is fetched, under `rule.keySet`. */
+  readonly inlineKeys: KeySet | null;
+}
+
+export interface CompiledJwtRules {
+  readonly rules: readonly CompiledJwtRule[];
+  /** Fields that only a verified token may give; whoever sends them, they are taken away first. */
+  readonly outputNames: readonly string[];
+}
+
+export function compileJwtRules(plan: JwtPlan): CompiledJwtRules {
+  const names = plan.rules.flatMap(({ outputClaimToHeaders, outputPayloadToHeader }) => [
+    ...outputClaimToHeaders.map(({ header }) => header),
+    ...(outputPayloadToHeader === '' ? [] : [outputPayloadToHeader]),
+  ]);
+  return {
+    rules: plan.rules.map((rule) => ({
+      rule,
+      places: placesOf(rule),
+      audiences: new Set(rule.audiences.map(plainAudience)),
+      inlineKeys: rule.keySet === '' ? parseKeySet(rule.jwks) : null,
+    })),
+    outputNames: [...new Set(names)],
+  };
+}
+
+/** As audiences are compared: without `http://` or `https://` in front and without one `/` at the end. */
+export function plainAudience(audience: string): string {
+  const from = audience.startsWith('http://') ? 7 : audience.startsWith('https://') ? 8 : 0;
+  const to = audience.length > from && audience.endsWith('/') ? -1 : audience.length;
+  return audience.slice(from, to);
+}
