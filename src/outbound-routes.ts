@@ -27,11 +27,23 @@ const BLACK_HOLE_CLUSTER = 'BlackHoleCluster';
 /** Istio's default retry policy: two more attempts, on failures to connect. */
 const CONNECT_RETRIES = 2;
 
-/** What Istio's clients offer; the first of it chooses the server's chain, the last its codec. */
-const HTTP_ALPN: readonly string[] = ['istio-http/1.1', 'istio', 'http/1.1'];
-/** Without istio-peer-exchange, which obliges to send metadata before any byte of the app. */
-const TCP_ALPN: readonly string[] = ['istio'];
+/**
+ * What Istio's clients offer; the first of it chooses the server's chain, the last its codec. TCP is without
+ * istio-peer-exchange, which obliges to send metadata before any byte of the app.
+ */
+const ALPN: Readonly<Record<Protocol, readonly string[]>> = {
+  http: ['istio-http/1.1', 'istio', 'http/1.1'],
+  http2: ['istio-h2', 'istio', 'h2'],
+  tcp: ['istio'],
+};
+const EXTERNAL_HTTP2_ALPN: readonly string[] = ['h2'];
 const NO_ALPN: readonly string[] = [];
+
+/** What is spoken to an endpoint. */
+type Protocol = 'http' | 'http2' | 'tcp';
+
+/** Of a call that this sidecar makes for itself: nobody's connection was taken for it. */
+const OWN_CALL: OutboundDirection = { kind: 'outbound', destination: { ip: '', port: 0 }, listener: 'own' };
 
 /** Upstreams of single addresses: any may be asked for once. Beyond this many all are forgotten, and made anew. */
 const MAX_ADDRESS_UPSTREAMS = 1_024;
@@ -95,6 +107,13 @@ export class OutboundRoutes {
     const plan = this.planOf(cluster);
     if (plan === null) return this.#passthrough(direction.destination);
     return this.#upstreamOf(plan, 'tcp', direction, serverNameOf(plan, ''));
+  }
+
+  /** The service of an authorization provider, as any other of the snapshot in force. */
+  providerUpstream(cluster: string, protocol: 'http' | 'http2'): ClusterUpstream {
+    const plan = this.planOf(cluster);
+    if (plan === null) return this.#makeUpstream(cluster, []);
+    return this.#upstreamOf(plan, protocol, OWN_CALL, serverNameOf(plan, ''));
   }
 
   tcpClusterName(cluster: string): string {
@@ -203,7 +222,7 @@ export class OutboundRoutes {
 
   #upstreamOf(
     plan: ClusterPlan,
-    kind: 'http' | 'tcp',
+    kind: Protocol,
     direction: OutboundDirection,
     serverName: string,
   ): ClusterUpstream {
@@ -280,12 +299,12 @@ function serverNameOf(plan: ClusterPlan, authority: string): string {
 
 function dialTls(
   tls: ClusterTls,
-  kind: 'http' | 'tcp',
+  kind: Protocol,
   serverName: string,
   files: Readonly<Record<string, string>>,
 ): DialTls | null {
   if (tls.kind === 'istio') {
-    const alpn = kind === 'http' ? HTTP_ALPN : TCP_ALPN;
+    const alpn = ALPN[kind];
     return { kind: 'istio', sni: tls.sni, alpn, subjectAltNames: tls.subjectAltNames, external: null };
   }
   const named = [tls.caCertificates, tls.clientCertificate, tls.privateKey];
@@ -295,7 +314,7 @@ function dialTls(
   return {
     kind: 'external',
     sni: isIP(sni) === 0 ? sni : '',
-    alpn: NO_ALPN,
+    alpn: kind === 'http2' ? EXTERNAL_HTTP2_ALPN : NO_ALPN,
     subjectAltNames: tls.subjectAltNames,
     external: {
       verify: tls.verify,

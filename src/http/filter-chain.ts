@@ -5,7 +5,7 @@
  */
 import { ERROR_CODES, messageOf } from '../core/errors.ts';
 import type { ResponseHead } from './exchange.ts';
-import type { ConnectionFacts, Deny, Filter, RequestContext, Verdict } from './filter.ts';
+import type { ConnectionFacts, Deny, Filter, FilterWait, RequestContext, Verdict } from './filter.ts';
 import { CONTINUE } from './filter.ts';
 import { assertWritable, assertWritableRequest } from './write-head.ts';
 
@@ -25,10 +25,13 @@ export class FilterChain {
   }
 
   /** Before anything is dialled on a TCP chain. */
-  onConnection(connection: ConnectionFacts): Verdict | Promise<Verdict> {
+  onConnection(
+    connection: ConnectionFacts,
+    wait: FilterWait = { whenGone: null },
+  ): Verdict | Promise<Verdict> {
     for (let i = 0; i < this.#filters.length; i++) {
-      const verdict = this.#runConnection(i, connection);
-      if (verdict instanceof Promise) return this.#connectionFrom(i, verdict, connection);
+      const verdict = this.#runConnection(i, connection, wait);
+      if (verdict instanceof Promise) return this.#connectionFrom(i, verdict, connection, wait);
       if (verdict.kind === 'deny') return verdict;
     }
     return CONTINUE;
@@ -38,19 +41,20 @@ export class FilterChain {
     first: number,
     pending: Promise<Verdict>,
     connection: ConnectionFacts,
+    wait: FilterWait,
   ): Promise<Verdict> {
     let verdict = await pending;
     for (let i = first + 1; verdict.kind === 'continue' && i < this.#filters.length; i++) {
-      verdict = await this.#runConnection(i, connection);
+      verdict = await this.#runConnection(i, connection, wait);
     }
     return verdict;
   }
 
-  #runConnection(index: number, connection: ConnectionFacts): Verdict | Promise<Verdict> {
+  #runConnection(index: number, connection: ConnectionFacts, wait: FilterWait): Verdict | Promise<Verdict> {
     const filter = this.#filters[index]!;
     if (filter.onConnection === undefined) return CONTINUE;
     try {
-      const verdict = filter.onConnection(connection);
+      const verdict = filter.onConnection(connection, wait);
       return isPromise(verdict)
         ? Promise.resolve(verdict)
             .then(checked)
@@ -147,7 +151,8 @@ function checked(verdict: Verdict): Verdict {
   if (!Number.isInteger(verdict.status) || verdict.status < 200 || verdict.status > 599) {
     throw new TypeError(`Cannot take status ${JSON.stringify(verdict.status)} of a denial: give 200 to 599`);
   }
-  if (typeof verdict.body !== 'string' || !Object.hasOwn(ERROR_CODES, verdict.code)) {
+  const isBody = typeof verdict.body === 'string' || Buffer.isBuffer(verdict.body);
+  if (!isBody || !Object.hasOwn(ERROR_CODES, verdict.code)) {
     throw new TypeError(
       `Cannot take a denial with code ${JSON.stringify(verdict.code)}: give a code of the table and a text`,
     );

@@ -22,8 +22,8 @@ export interface Deny {
   readonly kind: 'deny';
   readonly code: ErrorCodeName;
   readonly status: number;
-  /** Plain text; '' for none. */
-  readonly body: string;
+  /** '' for none; without a content-type among the headers it is plain text. */
+  readonly body: string | Buffer;
   /** Added to the answer. */
   readonly headers: readonly string[];
   /** RESPONSE_CODE_DETAILS of the access log, e.g. `rbac_access_denied_matched_policy[none]`. */
@@ -51,8 +51,14 @@ export interface ConnectionFacts {
   readonly peer: PeerIdentity | null;
 }
 
+/** What a filter that answers with a promise can hear of while it is awaited. */
+export interface FilterWait {
+  /** Of the filter at work, who clears it with the answer: whoever asked is gone, and nobody waits any more. */
+  whenGone?: (() => void) | null;
+}
+
 /** One request on its way through the filters. */
-export interface RequestContext {
+export interface RequestContext extends FilterWait {
   readonly connection: ConnectionFacts;
   readonly head: RequestHead;
   /** The path with query as received, before normalisation. */
@@ -73,7 +79,7 @@ export interface Filter {
   /** Which connections it is for; absent: inbound ones, where the app is to be guarded. */
   readonly direction?: 'inbound' | 'outbound' | 'both';
   /** TCP chains: after the handshake, before the upstream is dialled. */
-  onConnection?(connection: ConnectionFacts): Verdict | Promise<Verdict>;
+  onConnection?(connection: ConnectionFacts, wait: FilterWait): Verdict | Promise<Verdict>;
   onRequest?(request: RequestContext): Verdict | Promise<Verdict>;
   /** May change the head of the answer, our own denials included. */
   onResponse?(request: RequestContext, head: ResponseHead): void;

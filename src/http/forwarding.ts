@@ -49,6 +49,7 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
   readonly originalPath: string;
   readonly entry: AccessLogEntry = new AccessLogEntry();
   token: VerifiedToken | null = null;
+  whenGone: (() => void) | null = null;
   readonly #exchange: ServerExchange;
   readonly #route: HttpRoute;
   readonly #recorder: ExchangeRecorder;
@@ -100,7 +101,7 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
       if (verdict.status === 400 && ERROR_CODES[verdict.code].source === 'downstream')
         this.#exchange.closeAfter();
       const local = denyResponse(verdict, this.head.fields, this.#route.serverName);
-      this.#answerLocally(local, '-', verdict.details, verdict, null);
+      this.#answerLocally(local, ERROR_CODES[verdict.code].flag, verdict.details, verdict, null);
       return;
     }
     const { refuse } = this.#route;
@@ -202,6 +203,7 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
   onReset(reason: ResetReason): void {
     if (this.#done) return;
     this.#held?.abort(reason.detail);
+    this.whenGone?.();
     this.#release();
     const { entry } = this;
     const code = ERROR_CODES[reason.code];

@@ -85,18 +85,18 @@ export function denyResponse(
 ): LocalResponse {
   if (!isGrpc(requestFields)) return localResponse(deny.status, deny.body, deny.headers, serverName);
   const fields = ['content-type', 'application/grpc', 'grpc-status', String(grpcStatus(deny.status))];
-  if (deny.body !== '') fields.push('grpc-message', encodeGrpcMessage(deny.body));
+  if (deny.body.length > 0) fields.push('grpc-message', encodeGrpcMessage(deny.body));
   fields.push(...deny.headers, 'date', httpDate(Date.now()), 'server', serverName);
   return { head: { status: 200, reason: '', fields, bodyLength: 0 }, body: Buffer.alloc(0) };
 }
 
 function localResponse(
   status: number,
-  text: string,
+  content: string | Buffer,
   headers: readonly string[],
   serverName: string,
 ): LocalResponse {
-  const body = Buffer.from(text);
+  const body = typeof content === 'string' ? Buffer.from(content) : content;
   const fields: string[] = [];
   if (body.length > 0 && getField(headers, 'content-type') === undefined)
     fields.push('content-type', 'text/plain');
@@ -140,9 +140,9 @@ function grpcStatus(httpStatus: number): number {
 }
 
 /** Percent-encoding of the gRPC-over-HTTP/2 specification: visible ASCII without `%` stays. */
-function encodeGrpcMessage(text: string): string {
+function encodeGrpcMessage(text: string | Buffer): string {
   let out = '';
-  for (const byte of Buffer.from(text)) {
+  for (const byte of typeof text === 'string' ? Buffer.from(text) : text) {
     out +=
       byte >= 0x20 && byte <= 0x7e && byte !== 0x25
         ? String.fromCharCode(byte)

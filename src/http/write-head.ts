@@ -98,23 +98,26 @@ export function assertWritable(fields: readonly string[]): void {
   for (let i = 0; i < fields.length; i += 2) {
     const name: unknown = fields[i];
     const value: unknown = fields[i + 1];
-    if (
-      typeof name !== 'string' ||
-      name === '' ||
-      !allOf(name, TOKEN) ||
-      anyOf(name, UPPER) ||
-      CODEC_NAMES.has(name)
-    ) {
+    if (typeof name !== 'string' || !isWritableName(name)) {
       throw new TypeError(
         `Cannot write field ${JSON.stringify(name)}: give a lower-case token that the codec does not write itself`,
       );
     }
-    if (typeof value !== 'string' || !allOf(value, VALUE)) {
+    if (typeof value !== 'string' || !isWritableValue(value)) {
       throw new TypeError(
         `Cannot write field ${JSON.stringify(name)}: its value has a character that no field value has`,
       );
     }
   }
+}
+
+/** A lower-case token that the codec does not write itself. */
+export function isWritableName(name: string): boolean {
+  return name !== '' && allOf(name, TOKEN) && !anyOf(name, UPPER) && !CODEC_NAMES.has(name);
+}
+
+export function isWritableValue(value: string): boolean {
+  return allOf(value, VALUE);
 }
 
 function allOf(text: string, bits: number): boolean {

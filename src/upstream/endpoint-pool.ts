@@ -49,6 +49,11 @@ export class EndpointPool implements ClientConnectionOwner {
     return this.#options.target;
   }
 
+  /** Connections dialled under another one carry nothing new. */
+  get epoch(): number {
+    return this.#options.epoch();
+  }
+
   /** Whoever opens from it looks for another one. */
   get closed(): boolean {
     return this.#closed;
@@ -87,11 +92,11 @@ export class EndpointPool implements ClientConnectionOwner {
     return this.#idle.pop();
   }
 
-  /** For a tunnel: the socket goes to the caller, who counts it in `active` from here to its end. */
+  /** The socket goes to the caller, who counts what it does with it in `active`. `onBytes` is as in `Dialer`. */
   dial(
     onConnected: (socket: Socket) => void,
     onFailed: (error: Error) => void,
-    onBytes: (view: Buffer) => void,
+    onBytes: ((view: Buffer) => void) | undefined,
     observer: EndpointObserver,
   ): DialAttempt {
     const { dialer, target } = this.#options;

@@ -10,7 +10,7 @@ import type { ErrorCodeName } from '../core/errors.ts';
 import { destroySocket } from '../core/end-socket.ts';
 import { noteConnection } from '../http/connection-entry.ts';
 import type { FilterChain } from '../http/filter-chain.ts';
-import type { ConnectionFacts, Verdict } from '../http/filter.ts';
+import type { ConnectionFacts, FilterWait, Verdict } from '../http/filter.ts';
 import type { EntrySink } from '../http/http-connection.ts';
 import { AccessLogEntry } from '../observe/access-log-entry.ts';
 import type { TunnelCounters } from '../observe/counters.ts';
@@ -38,7 +38,8 @@ export interface TcpConnectionOptions {
   readonly onBug: (thrown: unknown) => void;
 }
 
-export class TcpConnection {
+export class TcpConnection implements FilterWait {
+  whenGone: (() => void) | null = null;
   readonly #options: TcpConnectionOptions;
   readonly #entry = new AccessLogEntry();
   #endpoint: EndpointPool | null = null;
@@ -60,7 +61,7 @@ export class TcpConnection {
     const { end, facts, filters, onBug } = this.#options;
     end.socket.on('error', this.#onEarlyClose);
     end.socket.once('close', this.#onEarlyClose);
-    const verdict = filters.onConnection(facts);
+    const verdict = filters.onConnection(facts, this);
     if (verdict instanceof Promise) {
       verdict
         .then((settled) => this.#onVerdict(settled))
@@ -154,6 +155,7 @@ export class TcpConnection {
   /** An end before there was a tunnel. */
   #end(code: ErrorCodeName): void {
     if (this.#done) return;
+    this.whenGone?.();
     this.#attempt?.abort();
     this.#attempt = null;
     destroySocket(this.#options.end.raw, this.#options.end.socket);
