@@ -1,0 +1,172 @@
+/** Snapshots for translations, built of plans alone: what documents would become of them plays no part. */
+import {
+  type AuthorizationPlan,
+  type ExtAuthzProvider,
+  NO_AUTHORIZATION,
+  type PlannedPolicy,
+  type PolicyOperation,
+  type PolicyRule,
+  type PolicySource,
+} from '../../src/core/authorization-plan.ts';
+import { type JwtPlan, type JwtRule, NO_JWT } from '../../src/core/jwt-plan.ts';
+import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
+import type {
+  AccessLogPlan,
+  MtlsMode,
+  PathNormalization,
+  PortPlan,
+  PortProtocol,
+  Snapshot,
+} from '../../src/mesh/plan.ts';
+
+export interface SnapshotParts {
+  readonly trustDomains?: readonly string[];
+  readonly pathNormalization?: PathNormalization;
+  readonly accessLog?: AccessLogPlan | null;
+  readonly authorization?: AuthorizationPlan;
+  readonly jwt?: JwtPlan;
+  readonly ports?: readonly PortPlan[];
+  readonly passthrough?: MtlsMode;
+}
+
+export function snapshotOf(parts: SnapshotParts): Snapshot {
+  return {
+    generation: 1,
+    workload: { namespace: 'foo', serviceAccount: 'httpbin', name: 'httpbin-1', labels: { app: 'httpbin' } },
+    trustDomains: parts.trustDomains ?? ['cluster.local'],
+    limits: DEFAULT_LIMITS,
+    protocolDetectionTimeoutMs: 0,
+    pathNormalization: parts.pathNormalization ?? 'BASE',
+    accessLog: parts.accessLog ?? null,
+    authorization: parts.authorization ?? NO_AUTHORIZATION,
+    jwt: parts.jwt ?? NO_JWT,
+    inbound: {
+      ports: Object.fromEntries((parts.ports ?? [port()]).map((plan) => [plan.port, plan])),
+      passthrough: {
+        ...port('auto', parts.passthrough ?? 'PERMISSIVE', 0),
+        cluster: 'InboundPassthroughCluster',
+        service: null,
+      },
+      listeners: [],
+    },
+    outbound: { unknownDestinations: 'ALLOW_ANY', clusters: {}, ports: {}, listeners: [] },
+  };
+}
+
+export function port(
+  protocol: PortProtocol = 'http',
+  mode: MtlsMode = 'PERMISSIVE',
+  number = 8080,
+): PortPlan {
+  return {
+    port: number,
+    protocol,
+    mode,
+    modeFrom: '',
+    protocolFrom: '',
+    cluster: `inbound|${number}||`,
+    service: { namespace: 'foo', name: 'httpbin' },
+  };
+}
+
+export function policies(...list: readonly PlannedPolicy[]): AuthorizationPlan {
+  return { policies: list, providers: {} };
+}
+
+export function policy(fields: Partial<PlannedPolicy>): PlannedPolicy {
+  return {
+    namespace: 'foo',
+    name: 'p',
+    scope: 'namespace',
+    action: 'ALLOW',
+    provider: '',
+    providerProblem: '',
+    dryRun: false,
+    rules: [],
+    ...fields,
+  };
+}
+
+export function rule(fields: {
+  readonly from?: readonly Partial<PolicySource>[];
+  readonly to?: readonly Partial<PolicyOperation>[];
+  readonly when?: readonly { key: string; values?: readonly string[]; notValues?: readonly string[] }[];
+}): PolicyRule {
+  return {
+    from: (fields.from ?? []).map((source) => Object.assign({}, NO_SOURCE, source)),
+    to: (fields.to ?? []).map((operation) => Object.assign({}, NO_OPERATION, operation)),
+    when: (fields.when ?? []).map(({ key, notValues, values }) => ({
+      key,
+      values: values ?? [],
+      notValues: notValues ?? [],
+    })),
+  };
+}
+
+const NO_SOURCE: PolicySource = {
+  principals: [],
+  notPrincipals: [],
+  requestPrincipals: [],
+  notRequestPrincipals: [],
+  namespaces: [],
+  notNamespaces: [],
+  serviceAccounts: [],
+  notServiceAccounts: [],
+  trustDomains: [],
+  notTrustDomains: [],
+  ipBlocks: [],
+  notIpBlocks: [],
+  remoteIpBlocks: [],
+  notRemoteIpBlocks: [],
+};
+
+const NO_OPERATION: PolicyOperation = {
+  hosts: [],
+  notHosts: [],
+  ports: [],
+  notPorts: [],
+  methods: [],
+  notMethods: [],
+  paths: [],
+  notPaths: [],
+};
+
+export function provider(fields: Partial<ExtAuthzProvider>): ExtAuthzProvider {
+  const name = fields.name ?? 'ext';
+  return {
+    kind: 'grpc',
+    name,
+    cluster: `outbound|9000||${name}.foo.svc.cluster.local`,
+    host: `${name}.foo.svc.cluster.local`,
+    port: 9000,
+    timeoutMs: 600_000,
+    failOpen: false,
+    statusOnError: 403,
+    body: null,
+    pathPrefix: '',
+    includeRequestHeadersInCheck: [],
+    includeAdditionalHeadersInCheck: [],
+    headersToUpstreamOnAllow: [],
+    headersToDownstreamOnDeny: [],
+    headersToDownstreamOnAllow: [],
+    ...fields,
+  };
+}
+
+export function jwtRule(fields: Partial<JwtRule>): JwtRule {
+  return {
+    issuer: '',
+    audiences: [],
+    jwks: '',
+    keySet: '',
+    fromHeaders: [],
+    fromParams: [],
+    fromCookies: [],
+    outputPayloadToHeader: '',
+    outputClaimToHeaders: [],
+    forwardOriginalToken: false,
+    spaceDelimitedClaims: [],
+    from: '',
+    ...fields,
+  };
+}
