@@ -23,11 +23,14 @@ const WORDS = (
   'annotations networking.istio.io/exportTo kubernetes.io/service-name addressType conditions ready ip ' +
   'socket path uids ca root token file certificate ttl renewAt jitter key listen names tokens development oidc ' +
   'publicKey issuer audiences selfSigned pluggedIn folder kubernetesCsr admin sds ' +
+  'rules from to when source operation principals paths methods serviceAccounts trustDomains ipBlocks values action ' +
+  'provider targetRefs jwtRules jwks jwksUri fromHeaders outputClaimToHeaders timeout extensionProviders ' +
+  'envoyExtAuthzHttp service pathPrefix includeRequestBodyInCheck includeAdditionalHeadersInCheck allow ' +
   '__proto__ constructor toString << 8080'
 ).split(' ');
 const TEXTS = (
   'security.istio.io/v1 security.istio.io/v1beta1 networking.istio.io/v1 v1 PeerAuthentication Service List ConfigMap ' +
-  'MeshConfig Sidecar STRICT foo [ ServiceEntry Endpoints STATIC DNS NONE MUTUAL SIMPLE HTTP UDP IPv4 None ' +
+  'AuthorizationPolicy RequestAuthentication DENY CUSTOM MeshConfig Sidecar STRICT foo [ ServiceEntry Endpoints STATIC DNS NONE MUTUAL SIMPLE HTTP UDP IPv4 None ' +
   '10.0.0.1 10.0.0.0/8 a.example.com *.example.com */* ./* ~/* . * ~ unix:/a 127.0.0.1:80 [::1]:80 0600 24h 0.5'
 ).split(' ');
 const VALUES = [...TEXTS, '', 'trustDomain: x\na: [', 8080, -1, 1.5, true, null];

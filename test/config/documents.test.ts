@@ -93,14 +93,9 @@ describe('Istio documents that are refused or noted', () => {
     ['the same resource twice', `${pa('')}---\n${pa('')}`, ['error duplicate_resource 10:9 metadata.name']],
     // kinds, groups, versions
     [
-      'a policy that cannot be enforced',
-      'apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: a}\nspec: {}\n',
-      ['error not_enforced 2:1 kind'],
-    ],
-    [
-      'a wrong field in one',
-      'apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: a}\nspec:\n  jwtRules:\n  - isuer: x\n',
-      ['error not_enforced 2:1 kind', 'error unknown_field 6:5 spec.jwtRules[0].isuer'],
+      'a wrong field of a policy',
+      'apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: a}\nspec:\n  jwtRules:\n  - issuer: https://a\n    jwksUrl: x\n',
+      ['error unknown_field 7:5 spec.jwtRules[0].jwksUrl'],
     ],
     [
       'a kind without effect',

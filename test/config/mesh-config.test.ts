@@ -70,6 +70,7 @@ describe('MeshConfig', () => {
         accessLogFormat: '{"a": "%PROTOCOL%"}',
         outboundTrafficPolicy: 'REGISTRY_ONLY',
         enableAutoMtls: false,
+        extAuthzProviders: [],
       });
       assert.equal(position?.file, 'mesh.yaml');
       const trustDomain = positionOf('trustDomain');

@@ -73,6 +73,7 @@ describe('postern.yaml', () => {
       metrics: { bind: '0.0.0.0', port: 15090 },
       concurrency: 1,
       accessLog: null,
+      jwks: { allow: [] },
       limits: DEFAULT_LIMITS,
       drainMs: 5_000,
       drainMaxMs: 45_000,
@@ -92,6 +93,7 @@ readiness: {bind: 127.0.0.1, port: 2}
 metrics: {bind: localhost, port: 3}
 concurrency: 1024
 accessLog: {path: log/access.log, format: text}
+jwks: {allow: [127.0.0.0/8, "::1"]}
 limits: {maxConnections: 5, maxConnectionAgeMs: 0, maxExtAuthzBodyBytes: 7}
 drain: 1m30s
 drainMax: 2m
@@ -116,6 +118,7 @@ drainMax: 2m
       direct: { host: '::1', port: 8080 },
     });
     assert.deepEqual(config.accessLog, { path: '/etc/postern/log/access.log', format: 'text' });
+    assert.deepEqual(config.jwks.allow, ['127.0.0.0/8', '::1']);
     assert.deepEqual(config.limits, { ...DEFAULT_LIMITS, maxConnections: 5, maxExtAuthzBodyBytes: 7 });
     assert.deepEqual([config.drainMs, config.drainMaxMs], [90_000, 120_000]);
     assert.equal(config.concurrency, 1_024);
@@ -164,6 +167,18 @@ drainMax: 2m
       `${MINIMAL}limits: {maxHeadByte: 1}\n`,
       ['error unknown_field 4:10 limits.maxHeadByte'],
     ],
+    [
+      'an address range that is none',
+      `${MINIMAL}jwks: {allow: [10.0.0.0/8, 10.0.0.0/33]}\n`,
+      ['error bad_value 4:28 jwks.allow[1]'],
+    ],
+    [
+      'a range that is no list',
+      `${MINIMAL}jwks: {allow: 10.0.0.0/8}\n`,
+      ['error wrong_type 4:15 jwks.allow'],
+    ],
+    ['a misspelled list of ranges', `${MINIMAL}jwks: {alow: []}\n`, ['error unknown_field 4:8 jwks.alow']],
+    ['jwks that is a list', `${MINIMAL}jwks: [10.0.0.0/8]\n`, ['error wrong_type 4:7 jwks']],
     ['a port in quotes', `${MINIMAL}admin: {port: "15000"}\n`, ['error wrong_type 4:15 admin.port']],
     ['a port past the range', `${MINIMAL}admin: {port: 65536}\n`, ['error out_of_range 4:15 admin.port']],
     ['a section that is a value', `${MINIMAL}admin: 15000\n`, ['error wrong_type 4:8 admin']],

@@ -31,6 +31,8 @@ describe('the snapshot', () => {
       protocolDetectionTimeoutMs: 0,
       pathNormalization: 'BASE',
       accessLog: null,
+      authorization: { policies: [], providers: {} },
+      jwt: { rules: [], keySets: [] },
       inbound: {
         ports: {},
         passthrough: {
