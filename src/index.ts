@@ -1,5 +1,6 @@
 /**
- * Postern as a library: a sidecar in this process, with filters of your own, and SPIFFE IDs as values.
+ * Postern as a library: a sidecar in this process, with filters of your own, decisions explained, and SPIFFE IDs as
+ * values.
  *
  * Nothing else is public; what is not named here may change.
  */
@@ -18,6 +19,9 @@ export type { RequestHead, ResponseHead } from './http/exchange.ts';
 export type { Fields } from './http/fields.ts';
 export type { PeerIdentity } from './core/peer-identity.ts';
 export type { OpenPorts } from './control.ts';
+export type { ExplainOptions, RequestDocument } from './explain/explain.ts';
+export type { Explanation } from './explain/explanation.ts';
+export { explain } from './explain/explain.ts';
 export { CONTINUE } from './http/filter.ts';
 export { addField, getField, getFieldValues, removeField, setField } from './http/fields.ts';
 export { StartError } from './start-error.ts';

@@ -18,6 +18,8 @@ export interface Flag extends ParseArgsOptionDescriptor {
 
 export interface ParsedArguments {
   readonly values: Readonly<Record<string, string | boolean | undefined>>;
+  /** Of flags with `multiple`. */
+  readonly lists: Readonly<Record<string, readonly string[]>>;
   readonly positionals: readonly string[];
 }
 
@@ -43,6 +45,11 @@ export class UsageError extends Error {}
 export function textFlag(parsed: ParsedArguments, name: string): string | undefined {
   const value = parsed.values[name];
   return typeof value === 'string' ? value : undefined;
+}
+
+/** The texts of a flag that may be given more than once. */
+export function listFlag(parsed: ParsedArguments, name: string): readonly string[] {
+  return parsed.lists[name] ?? [];
 }
 
 /** `--output json` or text, which is the default. */

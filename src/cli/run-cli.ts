@@ -16,6 +16,8 @@ const LOADERS: Readonly<Record<string, () => Promise<Command>>> = {
   ca: async () => (await import('./ca-command.ts')).caCommand,
   token: async () => (await import('./token-command.ts')).tokenCommand,
   validate: async () => (await import('./validate-command.ts')).validateCommand,
+  explain: async () => (await import('./explain-command.ts')).explainCommand,
+  test: async () => (await import('./test-command.ts')).testCommand,
   wait: async () => (await import('./wait-command.ts')).waitCommand,
   demo: async () => (await import('./demo-command.ts')).demoCommand,
 };
@@ -89,8 +91,12 @@ function parse(command: Command, args: readonly string[]): ParsedArguments {
       strict: true,
     });
     const flat: Record<string, string | boolean | undefined> = {};
-    for (const [key, value] of Object.entries(values)) if (!Array.isArray(value)) flat[key] = value;
-    return { values: flat, positionals };
+    const lists: Record<string, readonly string[]> = {};
+    for (const [key, value] of Object.entries(values)) {
+      if (Array.isArray(value)) lists[key] = value.filter((item) => typeof item === 'string');
+      else flat[key] = value;
+    }
+    return { values: flat, lists, positionals };
   } catch (thrown) {
     throw new UsageError(explainParseError(command, messageOf(thrown)), { cause: thrown });
   }

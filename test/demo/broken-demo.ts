@@ -52,4 +52,6 @@ const [how = '', ...flags] = process.argv.slice(2);
 const broken = BROKEN[how];
 if (broken === undefined) throw new Error(`unknown way to break the demo: "${how}"`);
 const output = flags.includes('--json') ? 'json' : 'text';
-process.exit(await createDemoCommand(broken).run({ values: { once: true, output }, positionals: [] }));
+process.exit(
+  await createDemoCommand(broken).run({ values: { once: true, output }, lists: {}, positionals: [] }),
+);
