@@ -3,6 +3,7 @@
  * has one. No answer holds a private key.
  */
 import type { PosternConfig } from './config/postern-config.ts';
+import type { KeySetState } from './control-key-sets.ts';
 import type { SummedReport } from './data-reports.ts';
 import type { Snapshot } from './mesh/plan.ts';
 import { jsonAnswer, textAnswer } from './observe/admin-server.ts';
@@ -21,6 +22,8 @@ export interface AdminSources {
   readonly config: PosternConfig;
   readonly snapshot: Snapshot | null;
   readonly certificate: OwnCertificate;
+  /** How fetching goes; none where no rule names a key set. */
+  keySets(): readonly KeySetState[];
   report(): Promise<SummedReport>;
   applyLogQuery(query: URLSearchParams): { readonly ok: boolean; readonly text: string };
 }
@@ -106,6 +109,7 @@ async function configDump(sources: AdminSources): Promise<unknown> {
             ? []
             : [{ name, secret: { tls_certificate: { private_key: { inline_bytes: REDACTED } } } }],
       },
+      keySets: sources.keySets(),
       connections: { count: connectionCount, first: connections },
     },
     DUMP_BOUNDS,

@@ -5,6 +5,7 @@
  * One change at a time: a worker that is started anew is brought up to date between two of them.
  */
 import { whyOf } from './core/errors.ts';
+import type { FetchedKeySet } from './core/jwt-plan.ts';
 import type { SecretMaterial } from './core/secret.ts';
 import { DataHalfGone } from './data-conversation.ts';
 import type { DataConversation } from './data-conversation.ts';
@@ -55,6 +56,7 @@ export class DataHalves {
   #snapshot: Snapshot | null = null;
   #secret: SecretMaterial | null = null;
   #tlsFiles: TlsFileTexts | null = null;
+  readonly #keySets = new Map<string, FetchedKeySet>();
   #levels: Levels | null = null;
   #reservedPorts: readonly number[] | null = null;
   #bound: BoundPorts | null = null;
@@ -193,6 +195,18 @@ export class DataHalves {
     });
   }
 
+  /** Before a snapshot that needs them or after it; null keys are forgotten. */
+  putKeySets(keySets: readonly FetchedKeySet[]): Promise<void> {
+    return this.#inTurn(() => {
+      for (const keySet of keySets) {
+        if (keySet.jwks === null) this.#keySets.delete(keySet.name);
+        else this.#keySets.set(keySet.name, keySet);
+      }
+      this.#tell({ kind: 'key-sets', keySets });
+      return Promise.resolve();
+    });
+  }
+
   setLevels(levels: Levels): void {
     this.#levels = levels;
     this.#tell({ kind: 'levels', levels });
@@ -237,6 +251,7 @@ export class DataHalves {
   async #bringUp(slot: DataSlot, conversation: DataConversation): Promise<void> {
     if (this.#levels !== null) conversation.tell({ kind: 'levels', levels: this.#levels });
     if (this.#tlsFiles !== null) conversation.tell({ kind: 'tls-files', files: this.#tlsFiles });
+    if (this.#keySets.size > 0) conversation.tell({ kind: 'key-sets', keySets: [...this.#keySets.values()] });
     if (this.#snapshot === null || this.#reservedPorts === null) throw new Error('nothing was started yet');
     const taken = await conversation.ask({
       kind: 'snapshot',

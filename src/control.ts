@@ -14,10 +14,13 @@ import { watchConfig } from './config/watch-config.ts';
 import type { ConfigWatcher } from './config/watch-config.ts';
 import type { DataHalves, TlsFileTexts } from './control-data-halves.ts';
 import { ControlIdentity } from './control-identity.ts';
+import { ControlKeySets, ownPortsOf } from './control-key-sets.ts';
+import type { KeySetState } from './control-key-sets.ts';
 import { openDataHalves } from './control-open-data-halves.ts';
 import { ControlServers } from './control-servers.ts';
 import type { ServerPorts } from './control-servers.ts';
 import { ControlTlsFiles } from './control-tls-files.ts';
+import { detach } from './core/detach.ts';
 import { messageOf, whyOf } from './core/errors.ts';
 import type { SecretMaterial } from './core/secret.ts';
 import { DataHalfGone } from './data-conversation.ts';
@@ -56,6 +59,9 @@ export interface OpenPorts extends ServerPorts {
   readonly egress?: Readonly<Record<string, number>>;
 }
 
+/** How long a reload waits for keys that it needs for the first time: a policy must not wait for an issuer. */
+const RELOAD_KEYS_WAIT_MS = 500;
+
 export class Control implements AdminSources {
   readonly counters: ControlCounters = new ControlCounters();
   readonly readiness: Readiness = new Readiness((ready) => this.#turned(ready));
@@ -66,6 +72,7 @@ export class Control implements AdminSources {
   readonly #log: Log;
   readonly #identity: ControlIdentity;
   readonly #tlsFiles = new ControlTlsFiles(() => this.#rereadTlsFiles());
+  readonly #keySets: ControlKeySets;
   readonly #servers: ControlServers;
   /** What this half counts of itself. */
   readonly #own = new Counters();
@@ -93,12 +100,26 @@ export class Control implements AdminSources {
         (await this.#halves?.installSecret(secret)) ?? { installed: false, refusals: [] },
       onBug: this.#onBug,
     });
+    this.#keySets = new ControlKeySets({
+      config,
+      ownPorts: () => ownPortsOf(config, this.#halves?.bound ?? null, this.#serverPorts),
+      counters: this.counters,
+      log: loggers.get('config'),
+      send: (keySets) => {
+        if (this.#halves !== null) detach(this.#halves.putKeySets(keySets), this.#onBug);
+      },
+      onBug: this.#onBug,
+    });
     this.#servers = new ControlServers(this, loggers.get('admin'));
     this.#ready.promise.catch(() => {});
   }
 
   get certificate(): OwnCertificate {
     return this.#identity.certificate;
+  }
+
+  keySets(): KeySetState[] {
+    return this.#keySets.states();
   }
 
   /** Opens everything; it may still have to wait for its identity. Rejects with `StartError`, and then all is closed. */
@@ -134,10 +155,13 @@ export class Control implements AdminSources {
     const halves = await openDataHalves({ ...this.#options, counters, readiness });
     this.#halves = halves;
     this.#checkOpen();
+    const keysTried = this.#keySets.prepare(snapshot.jwt.keySets);
     await this.#identity.start(snapshot.trustDomains, (secret) => this.#apply(snapshot, secret, files));
     this.#checkOpen();
     const servers = await this.#servers.open();
     this.#serverPorts = servers;
+    await keysTried;
+    this.#checkOpen();
     const { inbound, intercept, ...more } = await halves.listen(Object.values(servers));
     this.#checkOpen();
     this.counters.startedAtMs = Date.now();
@@ -203,6 +227,7 @@ export class Control implements AdminSources {
     }
     this.#tellFindings(loaded);
     const files = await this.#tlsFiles.read(next);
+    await this.#keySets.prepare(next.jwt.keySets, RELOAD_KEYS_WAIT_MS);
     if (String(next.trustDomains) === String(this.snapshot.trustDomains))
       await this.#apply(next, null, files);
     else await this.#identity.change(next.trustDomains, (secret) => this.#apply(next, secret, files));
@@ -215,6 +240,7 @@ export class Control implements AdminSources {
     await this.#halves?.apply({ snapshot: this.#told(snapshot), secret, tlsFiles });
     if (this.#closed) return;
     this.#tlsFiles.note(files);
+    this.#keySets.note(snapshot.jwt.keySets);
     this.snapshot = snapshot;
     this.counters.generation = snapshot.generation;
     this.counters.loadedAtMs = Date.now();
@@ -240,6 +266,7 @@ export class Control implements AdminSources {
     if (this.#closed) return;
     this.counters.reloadsRefused++;
     this.readiness.configRefused(errors[0] ?? 'unknown');
+    if (this.snapshot !== null) this.#keySets.note(this.snapshot.jwt.keySets);
     this.#log.error(
       'config_invalid',
       { errors },
@@ -322,6 +349,7 @@ export class Control implements AdminSources {
     this.#ready.reject(new StartError(['postern: the sidecar was closed before it was ready']));
     this.#watcher?.close();
     this.#tlsFiles.close();
+    this.#keySets.close();
     this.#identity.stop();
     await Promise.all([this.#halves?.end(), this.#servers.close()]);
   }

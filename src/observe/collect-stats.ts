@@ -182,6 +182,12 @@ function addControl(samples: Sample[], input: StatsInput): void {
     secretsRefused: control.secretsRefused,
     secretTakenAtMs: Math.floor(control.secretTakenAtMs / 1000),
     sdsConnected: control.sdsConnected,
+    jwksSets: control.jwksSets,
+    jwksSetsMissing: control.jwksSetsMissing,
+    jwksOldestFetchMs:
+      control.jwksOldestFetchMs === null ? null : Math.floor(control.jwksOldestFetchMs / 1000),
+    jwksFetchSuccess: control.jwksSets === null ? null : control.jwksFetchSuccess,
+    jwksFetchFailed: control.jwksSets === null ? null : control.jwksFetchFailed,
     generation: control.generation,
     reloads: control.reloads,
     reloadsRefused: control.reloadsRefused,

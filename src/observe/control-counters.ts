@@ -27,4 +27,12 @@ export class ControlCounters {
   secretTakenAtMs = 0;
   /** 1 while the SDS server is connected; null: the identity does not come from one. */
   sdsConnected: number | null = null;
+  /** Key sets that rules of RequestAuthentications name; null: they name none. */
+  jwksSets: number | null = null;
+  /** Those that were never fetched. */
+  jwksSetsMissing: number | null = null;
+  /** When the one was fetched that was fetched longest ago. */
+  jwksOldestFetchMs: number | null = null;
+  jwksFetchSuccess = 0;
+  jwksFetchFailed = 0;
 }

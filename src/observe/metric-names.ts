@@ -238,6 +238,28 @@ export const CONTROL_METRICS: Readonly<
     ...gauge('sds.connected', '1 while the SDS server that gives the certificate is connected'),
     metric: 'postern_sds_connected',
   },
+  jwksSets: {
+    ...gauge('jwks.sets', 'Key sets that are to be fetched for RequestAuthentications'),
+    metric: 'postern_jwks_sets',
+  },
+  jwksSetsMissing: {
+    ...gauge('jwks.sets_missing', 'Key sets that were never fetched; tokens that need them are refused'),
+    metric: 'postern_jwks_sets_missing',
+  },
+  jwksOldestFetchMs: {
+    ...gauge('jwks.oldest_fetch_unix_time_in_seconds', 'When the key set was fetched that is the oldest'),
+    metric: 'postern_jwks_oldest_fetch_timestamp_seconds',
+  },
+  jwksFetchSuccess: {
+    ...counter('jwks.fetch_success', 'Key sets fetched or not'),
+    metric: 'postern_jwks_fetches_total',
+    labels: { result: 'success' },
+  },
+  jwksFetchFailed: {
+    ...counter('jwks.fetch_failed', 'Key sets fetched or not'),
+    metric: 'postern_jwks_fetches_total',
+    labels: { result: 'failed' },
+  },
   generation: {
     ...gauge('config.generation', 'Generation of the configuration in force'),
     metric: 'postern_config_generation',

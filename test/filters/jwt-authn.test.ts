@@ -17,6 +17,7 @@ const expiredB = await B.token({ exp: 1_000 });
 const ruleA = jwtRule({ issuer: 'a', jwks: A.jwks() });
 const ruleB = jwtRule({ issuer: 'b', jwks: B.jwks() });
 
+const base64 = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64');
 const bearer = (token: string): string[] => ['authorization', `Bearer ${token}`];
 const passes = 'passes';
 const noToken = 'no token';
@@ -239,7 +240,6 @@ describe('what goes on to the app', () => {
     };
     const bench = new JwtBench(jwtPlan(rule));
     const spoofed = ['x-payload', 'e30', 'x-sub', 'admin', 'x-none', 'x', 'other', 'stays'];
-    const base64 = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64');
     const given: Readonly<Record<string, unknown>> = {
       'x-n': '1',
       'x-deep-er': 'x',
