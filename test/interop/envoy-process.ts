@@ -3,6 +3,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { TempFolder } from '../support/temp-folder.ts';
 import { withDeadline } from '../support/with-deadline.ts';
 
 /** POSTERN_ENVOY names the binary. */
@@ -48,7 +49,10 @@ export class EnvoyProcess implements AsyncDisposable {
 
   /** `config`: a bootstrap with `admin` on port 0, names as in proto3 JSON. */
   static async start(config: object): Promise<EnvoyProcess> {
-    const args = ['--config-yaml', JSON.stringify(config), '--disable-hot-restart', '--concurrency', '1'];
+    // Read before its workers start; an argument may have 128 KiB, a file any size.
+    using folder = new TempFolder();
+    const file = folder.write('envoy.json', JSON.stringify(config), 0o600);
+    const args = ['--config-path', file, '--disable-hot-restart', '--concurrency', '1'];
     const child = spawn(ENVOY, [...args, '--file-flush-interval-msec', '20'], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });

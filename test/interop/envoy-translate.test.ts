@@ -1,4 +1,4 @@
-/** Translations in a real Envoy: it takes every one of them, and enforces one of each kind. POSTERN_ENVOY names it. */
+/** A real Envoy takes every translation; POSTERN_ENVOY names the binary. */
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import type { AuthorizationPlan } from '../../src/core/authorization-plan.ts';
