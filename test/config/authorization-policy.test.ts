@@ -23,6 +23,14 @@ function valueOf(name: string): string {
   return name === 'ports' ? '8080' : name === 'paths' ? '/a' : 'a';
 }
 
+/** Each field and its `not` twin. */
+function both(names: readonly string[]): [string, string[]][] {
+  return names.flatMap((name): [string, string[]][] => [
+    [name, [valueOf(name)]],
+    [`not${name[0]!.toUpperCase()}${name.slice(1)}`, [valueOf(name)]],
+  ]);
+}
+
 const createdAt = (name: string, time: string): string =>
   `${HEAD.replace('name: p', `name: ${name}, creationTimestamp: "${time}"`)}spec: {}\n`;
 
@@ -44,11 +52,6 @@ describe('AuthorizationPolicy', () => {
       'remoteIpBlocks',
     ];
     const operations = ['hosts', 'ports', 'methods', 'paths'];
-    const both = (names: readonly string[]): [string, string[]][] =>
-      names.flatMap((name): [string, string[]][] => [
-        [name, [valueOf(name)]],
-        [`not${name[0]!.toUpperCase()}${name.slice(1)}`, [valueOf(name)]],
-      ]);
     const accounts: [string, string[]][] = [
       ['serviceAccounts', ['a.b', 'ns/sa']],
       ['notServiceAccounts', ['c']],
