@@ -15,7 +15,7 @@ const SHOWN_VALUES = 8;
 /** Ends with a newline. */
 export function printExplanation(explanation: Explanation): string {
   const { arrival, path, steps } = explanation;
-  const lines = [`arrival  ${arrival.chain ?? 'refused'} under ${arrival.mode} (${arrival.modeFrom})`];
+  const lines = [`arrival  ${arrival.chain ?? 'refused'} under ${arrival.mode} by ${arrival.modeFrom}`];
   if (path.received !== null) lines.push(`path     ${pathLine(path)}`);
   for (const step of steps) lines.push(...stepLines(step));
   lines.push(explanation.reason);

@@ -33,7 +33,7 @@ export function readExplainRequests(text: string, file: string): ReadRequests {
     reader.refuseUnknown(REQUEST_KEYS, 'a request');
     requests.push(readExplainRequest(reader));
   }
-  if (requests.length === 0) {
+  if (requests.length === 0 && problems.sorted().length === 0) {
     const place = { file, line: 1, column: 1 };
     problems.add(
       'error',

@@ -54,10 +54,11 @@ export function readPolicyTest(text: string, file: string): ReadPolicyTest {
     problems.add('error', 'not_a_document', second.position, '', 'a second document', fix);
   }
   let test: PolicyTestFile | null = null;
-  if (reader === undefined) {
+  if (reader !== undefined) test = readTest(reader);
+  else if (problems.sorted().length === 0) {
     const place = { file, line: 1, column: 1 };
     problems.add('error', 'empty', place, '', 'no test is there', 'write config, workload and cases');
-  } else test = readTest(reader);
+  }
   const sorted = problems.sorted();
   return { test: hasErrors(sorted) ? null : test, problems: sorted };
 }
