@@ -28,6 +28,9 @@ import { reasonOfMatch, reasonOfNoMatch } from './rbac-reason.ts';
 const DENIALS = new ExplanationBudget();
 const DRY_RUNS = new ExplanationBudget();
 
+/** Looking for the closest of more would hold all connections up for several milliseconds (10 µs a rule). */
+const MAX_RULES_EXPLAINED = 500;
+
 export interface RbacFilterOptions {
   readonly policies: CompiledPolicies;
   readonly counters: { readonly http: RbacCounters; readonly tcp: RbacCounters };
@@ -167,11 +170,12 @@ export class RbacFilter implements Filter {
       ...whoOf(facts, context),
       enforced: decision.allowed ? 'allowed' : 'denied',
       policy: matched?.key ?? 'none',
-      why: set === null ? '' : reasonOf(this.#dryRuns, set, action, matched, connection, request),
     };
     const message = `Dry run: would have been ${shadow.allowed ? 'allowed' : 'denied'}`;
-    if (differs) this.#log.info('rbac_dry_run', fields, message);
-    else this.#log.debug('rbac_dry_run', fields, message);
+    if (differs) {
+      const why = reasonOf(this.#dryRuns, set, action, matched, connection, request);
+      this.#log.info('rbac_dry_run', { ...fields, why }, message);
+    } else this.#log.debug('rbac_dry_run', fields, message);
   }
 
   /** Envoy's lines, one for each of its filters that this is. */
@@ -212,7 +216,7 @@ function isIdle(rules: ActionRules): boolean {
   );
 }
 
-/** The sentence without "denied"; a shorter one when the budget for explanations is spent. */
+/** The sentence without "denied"; a shorter one for very many rules, or when the budget is spent. */
 function reasonOf(
   budget: ExplanationBudget,
   set: RuleSet | null,
@@ -221,10 +225,17 @@ function reasonOf(
   connection: PolicyConnection,
   request: PolicyRequest | null,
 ): string {
-  const traces = set === null ? null : budget.spend(() => set.explain(connection, request));
-  if (matched !== null) return reasonOfMatch(action, matched, traces ?? []);
-  if (traces !== null) return reasonOfNoMatch(action, traces);
-  return `no ${action} rule of ${set?.size ?? 0} matched (not explained: there are too many denials)`;
+  if (matched !== null) {
+    const explained = budget.spend(() =>
+      reasonOfMatch(action, matched, set?.explain(connection, request, matched) ?? []),
+    );
+    return explained ?? reasonOfMatch(action, matched, []);
+  }
+  if (set === null) return `no ${action} policy applies`;
+  const none = `none of ${set.size} ${action} rules matched`;
+  if (set.size > MAX_RULES_EXPLAINED) return `${none}; which came closest is not looked for among so many`;
+  const explained = budget.spend(() => reasonOfNoMatch(action, set.explain(connection, request)));
+  return explained ?? `${none}; not explained, for there are too many denials`;
 }
 
 /** Who asked for what; the path without its query, where tokens may be. */

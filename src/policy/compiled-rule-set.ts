@@ -50,17 +50,25 @@ export class CompiledRuleSet implements RuleSet, PostingsSink {
     try {
       this.#lowest = this.size;
       for (const postings of connection.postingsOf(this.#index)) this.consider(postings);
-      if (request !== null) this.#index.findForRequest(view, this);
+      this.#index.findForRequest(view, this);
       return this.#rules[this.#lowest]?.matched ?? null;
     } finally {
       view.end();
     }
   }
 
-  explain(connection: PolicyConnection, request: PolicyRequest | null): readonly PolicyTrace[] {
+  explain(
+    connection: PolicyConnection,
+    request: PolicyRequest | null,
+    only?: MatchedRule,
+  ): readonly PolicyTrace[] {
     const view = new RequestView();
     view.begin(connection, request);
-    return this.#policies.map(({ key, namespace, name, scope, rules }) => ({
+    const policies =
+      only === undefined
+        ? this.#policies
+        : this.#policies.filter(({ name, namespace }) => name === only.name && namespace === only.namespace);
+    return policies.map(({ key, namespace, name, scope, rules }) => ({
       key,
       namespace,
       name,

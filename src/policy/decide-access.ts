@@ -12,26 +12,38 @@ export function decideAccess(
   request: PolicyRequest | null,
 ): AccessDecision {
   const audited = rules.audit?.match(connection, request) ?? null;
-  const shadow = decideShadow(rules, connection, request);
   const denied = rules.deny?.match(connection, request) ?? null;
-  if (denied !== null) return { allowed: false, step: 'DENY', matched: denied, audited, shadow };
-  if (rules.allow === null) return { allowed: true, step: null, matched: null, audited, shadow };
+  if (denied !== null) {
+    const shadow = decideShadow(rules, connection, request, 'denied');
+    return { allowed: false, step: 'DENY', matched: denied, audited, shadow };
+  }
+  if (rules.allow === null) {
+    const shadow = decideShadow(rules, connection, request, 'open');
+    return { allowed: true, step: null, matched: null, audited, shadow };
+  }
   const matched = rules.allow.match(connection, request);
+  const shadow = decideShadow(rules, connection, request, matched === null ? 'unmatched' : 'allowed');
   return { allowed: matched !== null, step: 'ALLOW', matched, audited, shadow };
 }
 
-/** What would have been if the dry-run policies were the ones that are enforced. */
+/**
+ * What would have been if the dry-run policies were enforced as well: a DENY stays one, and an ALLOW rule of either
+ * kind lets through. `open`: no ALLOW policy is enforced.
+ */
 function decideShadow(
   rules: ActionRules,
   connection: PolicyConnection,
   request: PolicyRequest | null,
+  enforced: 'denied' | 'open' | 'allowed' | 'unmatched',
 ): ShadowDecision | null {
   const { denyShadow, allowShadow } = rules;
   if (denyShadow === null && allowShadow === null) return null;
   const denying: MatchedRule | null = denyShadow?.match(connection, request) ?? null;
   const allowing: MatchedRule | null = allowShadow?.match(connection, request) ?? null;
+  const noAllowPolicy = enforced === 'open' && allowShadow === null;
+  const allowedByRule = enforced === 'allowed' || allowing !== null;
   return {
-    allowed: denying === null && (allowShadow === null || allowing !== null),
+    allowed: enforced !== 'denied' && denying === null && (noAllowPolicy || allowedByRule),
     deny: denyShadow === null ? null : { denied: denying !== null, matched: denying },
     allow: allowShadow === null ? null : { allowed: allowing !== null, matched: allowing },
   };

@@ -22,8 +22,12 @@ export interface RuleSet {
   readonly size: number;
   /** The matching rule with the smallest key (as Envoy's sorted map gives it), or null. `request` is null on TCP. */
   match(connection: PolicyConnection, request: PolicyRequest | null): MatchedRule | null;
-  /** Every policy and rule with every field, by the same compiled rules. */
-  explain(connection: PolicyConnection, request: PolicyRequest | null): readonly PolicyTrace[];
+  /** Every policy and rule with every field, by the same compiled rules; with `only`, the policy of that rule alone. */
+  explain(
+    connection: PolicyConnection,
+    request: PolicyRequest | null,
+    only?: MatchedRule,
+  ): readonly PolicyTrace[];
 }
 
 /** CUSTOM rules of one provider. */
@@ -66,8 +70,9 @@ export interface AccessDecision {
   readonly shadow: ShadowDecision | null;
 }
 
-/** DENY and ALLOW dry-run rules combined: what would have been. */
+/** DENY and ALLOW dry-run rules combined. */
 export interface ShadowDecision {
+  /** What would have been if the dry-run policies were enforced beside those that are. */
   readonly allowed: boolean;
   /** null: there is no dry-run policy of that action. */
   readonly deny: { readonly denied: boolean; readonly matched: MatchedRule | null } | null;
