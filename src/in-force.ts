@@ -4,24 +4,30 @@
  */
 import { messageOf } from './core/errors.ts';
 import { detach } from './core/detach.ts';
-import type { FetchedKeySet } from './core/jwt-plan.ts';
 import type { SecretMaterial } from './core/secret.ts';
 import type { FilterChain } from './http/filter-chain.ts';
 import type { Filter } from './http/filter.ts';
 import type { IdentityInForce } from './identity-in-force.ts';
 import { createInboundFilters } from './inbound-filters.ts';
+import { inboundScope } from './inbound-routes.ts';
 import type { AccessLogPlan, Snapshot } from './mesh/plan.ts';
 import { createAccessLog } from './observe/access-log.ts';
 import type { AccessLog } from './observe/access-log.ts';
 import type { Counters } from './observe/counters.ts';
 import type { Loggers } from './observe/loggers.ts';
 import { createOutboundFilters } from './outbound-filters.ts';
+import { compilePolicies } from './policy/compile-policies.ts';
+import { PolicyInForce } from './policy-in-force.ts';
+import type { PolicyInForceDeps } from './policy-in-force.ts';
 
 export interface InForceDeps {
   readonly identity: IdentityInForce;
   readonly counters: Counters;
   readonly loggers: Loggers;
+  readonly providerUpstream: PolicyInForceDeps['providerUpstream'];
   readonly userFilters: readonly Filter[];
+  /** Part of the names that inbound chains are counted under. */
+  readonly bind: string;
   /** Several workers write the same access log. */
   readonly shared: boolean;
   readonly onBug: (thrown: unknown) => void;
@@ -31,14 +37,13 @@ export class InForce {
   /** null before the first; nothing is accepted before that. */
   snapshot: Snapshot | null = null;
   accessLog: AccessLog | null = null;
-  inboundFilters: FilterChain;
+  readonly policy: PolicyInForce;
   outboundFilters: FilterChain;
   readonly #deps: InForceDeps;
-  readonly #keySets = new Map<string, FetchedKeySet>();
 
   constructor(deps: InForceDeps) {
     this.#deps = deps;
-    this.inboundFilters = this.#makeInboundFilters('BASE');
+    this.policy = new PolicyInForce({ ...deps, ownSpiffeId: () => deps.identity.spiffeId });
     this.outboundFilters = this.#makeOutboundFilters('BASE');
   }
 
@@ -47,6 +52,7 @@ export class InForce {
     const { identity, onBug } = this.#deps;
     const before = this.snapshot;
     const secret = newSecret ?? identity.secret;
+    const policies = compilePolicies(snapshot.authorization, snapshot.trustDomains);
     let { accessLog } = this;
     try {
       const logChanged = JSON.stringify(before?.accessLog ?? null) !== JSON.stringify(snapshot.accessLog);
@@ -61,13 +67,8 @@ export class InForce {
     if (accessLog !== this.accessLog && this.accessLog !== null) detach(this.accessLog.close(), onBug);
     this.accessLog = accessLog;
     this.snapshot = snapshot;
-    this.inboundFilters = this.#makeInboundFilters(snapshot.pathNormalization);
+    this.policy.replace(snapshot, policies);
     this.outboundFilters = this.#makeOutboundFilters(snapshot.pathNormalization);
-  }
-
-  /** Fetched key sets: each replaces what was known under its name. */
-  putKeySets(keySets: readonly FetchedKeySet[]): void {
-    for (const keySet of keySets) this.#keySets.set(keySet.name, keySet);
   }
 
   /** Writes what is left; nothing is logged any more. */
@@ -83,14 +84,16 @@ export class InForce {
     return createAccessLog(plan, counters.process, { log: loggers.get('main'), shared });
   }
 
-  #makeInboundFilters(normalization: Snapshot['pathNormalization']): FilterChain {
-    const { identity, userFilters } = this.#deps;
-    return createInboundFilters(
-      normalization,
-      () => identity.spiffeId,
-      userFilters.filter((filter) => filter.direction !== 'outbound'),
-      this.#onFilterFailed,
-    );
+  /** The chain of one port or of all that nothing names, under the snapshot in force. */
+  makeInboundFilters(scope: string): FilterChain {
+    const { bind, counters, identity, userFilters } = this.#deps;
+    return createInboundFilters({
+      pathNormalization: this.snapshot!.pathNormalization,
+      ownSpiffeId: () => identity.spiffeId,
+      policy: this.policy.filters(counters.httpScope(inboundScope(bind, scope))),
+      user: userFilters.filter((filter) => filter.direction !== 'outbound'),
+      onFailed: this.#onFilterFailed,
+    });
   }
 
   #makeOutboundFilters(normalization: Snapshot['pathNormalization']): FilterChain {

@@ -7,7 +7,7 @@ import type { FilterChain } from './http/filter-chain.ts';
 import type { HttpRoute } from './http/http-route.ts';
 import type { InboundDirection } from './intercept/direction.ts';
 import { planOfPort } from './mesh/build-snapshot.ts';
-import type { Snapshot } from './mesh/plan.ts';
+import type { PortPlan, Snapshot } from './mesh/plan.ts';
 import type { Counters } from './observe/counters.ts';
 import type { Log } from './observe/log.ts';
 import { ClusterUpstream } from './upstream/cluster-upstream.ts';
@@ -27,16 +27,19 @@ export class InboundRoutes {
   readonly #routes = new Map<string, HttpRoute>();
   #version = 0;
   #snapshot: Snapshot | null = null;
-  #filters: FilterChain | null = null;
+  #filtersOfScope: (scope: string) => FilterChain = noFilters;
+  /** By the port's scope. */
+  readonly #filters = new Map<string, FilterChain>();
 
   constructor(deps: RouteDeps) {
     this.#deps = deps;
   }
 
-  /** From here on requests meet this snapshot's filters. */
-  apply(snapshot: Snapshot, filters: FilterChain): void {
+  /** From here on requests meet this snapshot's filters, one chain a port that the snapshot names. */
+  apply(snapshot: Snapshot, filtersOfScope: (scope: string) => FilterChain): void {
     this.#snapshot = snapshot;
-    this.#filters = filters;
+    this.#filtersOfScope = filtersOfScope;
+    this.#filters.clear();
     this.#forgetRoutes();
   }
 
@@ -62,7 +65,7 @@ export class InboundRoutes {
     const plan = planOfPort(this.#snapshot!, direction.destination.port);
     const clusterCounters = this.#deps.counters.cluster(plan.cluster);
     const route: HttpRoute = {
-      filters: this.#filters!,
+      filters: this.filtersOf(plan),
       opener: this.upstreamOf(direction),
       defaultAuthority: formatAddress({ ip: host, port }),
       cluster: plan.cluster,
@@ -81,6 +84,17 @@ export class InboundRoutes {
     if (this.#routes.size >= MAX_ROUTES) this.#forgetRoutes();
     this.#routes.set(key, route);
     return route;
+  }
+
+  /** What all connections of a port meet. */
+  filtersOf(plan: PortPlan): FilterChain {
+    const scope = scopeOf(plan);
+    let filters = this.#filters.get(scope);
+    if (filters === undefined) {
+      filters = this.#filtersOfScope(scope);
+      this.#filters.set(scope, filters);
+    }
+    return filters;
   }
 
   /** The app at a destination, also for connections that are carried as TCP. */
@@ -102,4 +116,18 @@ export class InboundRoutes {
   close(): void {
     this.#routes.clear();
   }
+}
+
+/** Counted together: one scope for all ports that nothing names, since a client chooses among them. */
+export function scopeOf(plan: PortPlan): string {
+  return plan.port === 0 ? 'passthrough' : String(plan.port);
+}
+
+/** Envoy's stat prefix of an inbound chain, `inbound_0.0.0.0_8080`. */
+export function inboundScope(bind: string, scope: string): string {
+  return `inbound_${bind}_${scope}`;
+}
+
+function noFilters(): never {
+  throw new Error('no snapshot is in force');
 }

@@ -1,27 +1,45 @@
 /**
- * Whether a connection that is open would still be let in: by the mode and protocol of its port, and by the trust
- * that its peer's certificate was accepted under.
+ * Whether a connection that is open would still be let in: by the mode and protocol of its port, by the trust that
+ * its peer's certificate was accepted under, and, where bytes pass uninspected, by the policies. Requests meet the
+ * policies in force by themselves; a provider of CUSTOM policies is not asked again.
  */
 import type { TLSSocket } from 'node:tls';
 import type { ErrorCodeName } from './core/errors.ts';
+import { policyConnectionOf } from './filters/policy-facts.ts';
+import type { ConnectionFacts } from './http/filter.ts';
+import type { InForce } from './in-force.ts';
 import type { LiveConnection } from './intercept/live-connections.ts';
 import { planOfPort } from './mesh/build-snapshot.ts';
-import type { Snapshot } from './mesh/plan.ts';
+import { decideAccess } from './policy/decide-access.ts';
 import type { InboundTls } from './tls/inbound-tls.ts';
 
-/** null: it lives on. Connections that have no chain yet meet the new rules by themselves. */
+/** What is known of an inbound connection in service. */
+export interface JudgedInbound {
+  readonly facts: ConnectionFacts;
+  /** null: plaintext, or TLS that is not terminated here. */
+  readonly secured: TLSSocket | null;
+}
+
+/** null: it lives on. Connections that are not in service yet meet the new rules by themselves. */
 export function judgeInboundAgain(
   connection: LiveConnection,
-  snapshot: Snapshot,
+  judged: JudgedInbound | undefined,
+  inForce: InForce,
   tls: InboundTls,
-  secured: TLSSocket | undefined,
 ): ErrorCodeName | null {
-  if (connection.phase !== 'http' && connection.phase !== 'tcp') return null;
-  const plan = planOfPort(snapshot, connection.destination.port);
+  if (judged === undefined || (connection.phase !== 'http' && connection.phase !== 'tcp')) return null;
+  const plan = planOfPort(inForce.snapshot!, connection.destination.port);
   if (plan.protocol === 'http2') return 'http2_not_supported';
   // Bytes that pass by all HTTP rules.
   if (plan.protocol === 'http' && connection.phase === 'tcp') return 'no_filter_chain_match';
-  if (secured === undefined) return plan.mode === 'STRICT' ? 'no_filter_chain_match' : null;
-  if (plan.mode === 'DISABLE') return 'no_filter_chain_match';
-  return tls.judgeAgain(secured);
+  if (judged.secured === null) {
+    if (plan.mode === 'STRICT') return 'no_filter_chain_match';
+  } else {
+    if (plan.mode === 'DISABLE') return 'no_filter_chain_match';
+    const refused = tls.judgeAgain(judged.secured);
+    if (refused !== null) return refused;
+  }
+  if (connection.phase === 'http') return null;
+  const decision = decideAccess(inForce.policy.policies.tcp, policyConnectionOf(judged.facts), null);
+  return decision.allowed ? null : 'rbac_denied';
 }

@@ -3,6 +3,7 @@
  * which from here on owns it and ends it when it is told to.
  */
 import { HttpConnection } from './http/http-connection.ts';
+import { inboundScope, scopeOf } from './inbound-routes.ts';
 import type { InboundDirection } from './intercept/direction.ts';
 import type { PortPlan } from './mesh/plan.ts';
 import { NO_NAMES, nothing } from './serving-context.ts';
@@ -34,8 +35,7 @@ export function serveInboundHttp(context: ServingContext, served: ServedInbound)
     ownSpiffeId,
     route: context.inboundRoutes.cachedRoute(route),
     accessLog: () => inForce.accessLog,
-    // One scope for all ports that nothing names: a client chooses among them.
-    counters: counters.httpScope(`inbound_${context.bind}_${plan.port === 0 ? 'passthrough' : plan.port}`),
+    counters: counters.httpScope(inboundScope(context.bind, scopeOf(plan))),
     requests: () => requests,
     log: loggers.get('http'),
     onRequest: () => {
@@ -58,7 +58,7 @@ export function serveInboundTcp(context: ServingContext, served: ServedInbound):
     end,
     facts,
     upstream: context.inboundRoutes.upstreamOf(route),
-    filters: inForce.inboundFilters,
+    filters: context.inboundRoutes.filtersOf(plan),
     idleTimeoutMs: snapshot.limits.idleTimeoutMs,
     tlsCipher: secure?.cipher ?? '',
     ownSpiffeId,

@@ -8,7 +8,6 @@
  *
  * It knows the control half only by messages (`messages.ts`): snapshots and secrets in, reports out.
  */
-import type { TLSSocket } from 'node:tls';
 import { chainText, outboundChainText } from './chain-text.ts';
 import { chooseOutbound, outboundNeeds } from './choose-outbound.ts';
 import { connectionFacts } from './connection-facts.ts';
@@ -29,6 +28,7 @@ import type { PreparedListeners } from './intercept/fixed-listeners.ts';
 import { limitAge } from './limit-age.ts';
 import { LiveConnections } from './intercept/live-connections.ts';
 import { judgeInboundAgain } from './judge-again.ts';
+import type { JudgedInbound } from './judge-again.ts';
 import type { LiveConnection } from './intercept/live-connections.ts';
 import { chooseInboundChain, sniffNeeds } from './mesh/inbound-chains.ts';
 import type { ChosenChain } from './mesh/inbound-chains.ts';
@@ -52,9 +52,6 @@ import { EndpointPools } from './upstream/endpoint-pools.ts';
 import { UpstreamDialer } from './upstream/upstream-dialer.ts';
 import type { InboundTls, SecureDownstream } from './tls/inbound-tls.ts';
 
-/** How long live connections are judged at a stretch after a change of policy or trust. */
-const REJUDGE_SLICE_MS = 4;
-
 type SnapshotMessage = Extract<ToData, { kind: 'snapshot' }>;
 /** What changes what is in force. */
 type ChangeMessage = Extract<ToData, { kind: 'snapshot' | 'secret' | 'tls-files' | 'listen' }>;
@@ -70,8 +67,8 @@ export class Sidecar {
   readonly #outboundRoutes: OutboundRoutes;
   readonly #pools: EndpointPools;
   readonly #serving: ServingContext;
-  /** The TLS socket of each terminated connection: its peer is judged again when trust changes. */
-  readonly #secured = new WeakMap<LiveConnection, TLSSocket>();
+  /** Inbound connections in service: they are judged again when policy or trust changes. */
+  readonly #served = new WeakMap<LiveConnection, JudgedInbound>();
   /** Whether an outbound connection would still be carried. */
   readonly #outboundJudges = new WeakMap<LiveConnection, () => ErrorCodeName | null>();
   readonly #listenerCounters: ListenerCounters;
@@ -97,6 +94,8 @@ export class Sidecar {
       counters,
       loggers,
       userFilters: filters,
+      bind,
+      providerUpstream: (cluster, protocol) => this.#outboundRoutes.providerUpstream(cluster, protocol),
       shared: reusePort,
       onBug,
     });
@@ -155,7 +154,7 @@ export class Sidecar {
         this.#options.send(makeReport(message.id, this.counters, this.#live));
         return;
       case 'key-sets':
-        this.#inForce.putKeySets(message.keySets);
+        this.#inForce.policy.putKeySets(message.keySets);
         return;
       case 'reopen-logs':
         this.#inForce.accessLog?.reopen();
@@ -201,6 +200,7 @@ export class Sidecar {
     const { generation } = snapshot;
     let prepared: PreparedListeners | null = null;
     try {
+      await this.#inForce.policy.load(snapshot);
       prepared = await this.#listeners.prepare(snapshot, bound);
       this.#inForce.replace(snapshot, secret);
     } catch (thrown) {
@@ -210,8 +210,9 @@ export class Sidecar {
     }
     prepared?.commit();
     this.#pools.setLimits(snapshot.limits);
-    this.#inboundRoutes.apply(snapshot, this.#inForce.inboundFilters);
+    this.#inboundRoutes.apply(snapshot, (scope) => this.#inForce.makeInboundFilters(scope));
     this.#outboundRoutes.apply(snapshot, this.#inForce.outboundFilters);
+    this.#inForce.policy.retireConnections();
     this.#rejudge();
     this.#options.send({ kind: 'snapshot-applied', generation, ports: this.#listeners.ports });
   }
@@ -224,6 +225,7 @@ export class Sidecar {
       this.#options.send({ kind: 'secret-refused', version: secret.version, message: whyOf(thrown) });
       return;
     }
+    this.#inForce.policy.retireConnections();
     if (trustChanged) this.#rejudge();
     this.#options.send({ kind: 'secret-installed', version: secret.version });
   }
@@ -317,7 +319,6 @@ export class Sidecar {
       const { secure } = result;
       accepted.connection.peer = secure.peer;
       accepted.connection.peerSerials = secure.chainSerials;
-      this.#secured.set(accepted.connection, secure.socket);
       this.#serveInbound(accepted, route, plan, choice, secure);
     });
   }
@@ -334,6 +335,7 @@ export class Sidecar {
     const { connection, socket } = accepted;
     const facts = connectionFacts(accepted, choice.kind, route.destination, secure);
     this.#enter(accepted, choice.kind);
+    this.#served.set(connection, { facts, secured: secure?.socket ?? null });
     const end = { socket: secure?.socket ?? socket, raw: socket };
     const served = { connection, facts, route, plan, secure, end };
     if (choice.kind === 'http') serveInboundHttp(this.#serving, served);
@@ -353,17 +355,15 @@ export class Sidecar {
     const { snapshot } = this.#inForce;
     if (snapshot === null) return;
     this.#pools.rejudge();
-    detach(
-      this.#live.rejudge((connection) => this.#judge(connection, snapshot), REJUDGE_SLICE_MS),
-      this.#onBug,
-    );
+    const done = this.#live.rejudge((connection) => this.#judge(connection, snapshot));
+    detach(done, this.#onBug);
   }
 
   #judge(connection: LiveConnection, snapshot: Snapshot): ErrorCodeName | null {
     const reason =
       connection.direction === 'outbound'
         ? (this.#outboundJudges.get(connection)?.() ?? null)
-        : judgeInboundAgain(connection, snapshot, this.#tls, this.#secured.get(connection));
+        : judgeInboundAgain(connection, this.#served.get(connection), this.#inForce, this.#tls);
     if (reason === null) connection.policyGeneration = snapshot.generation;
     else this.#log.closedByChange(connection, reason);
     return reason;
@@ -385,6 +385,7 @@ export class Sidecar {
     this.#live.closeAll('draining');
     this.#inboundRoutes.close();
     this.#outboundRoutes.close();
+    this.#inForce.policy.close();
     this.#pools.close();
     detach(this.#inForce.closeAccessLog(), this.#onBug);
   }

@@ -66,6 +66,9 @@ export interface RejudgeOutcome {
   readonly superseded: boolean;
 }
 
+/** How long live connections are judged at a stretch after a change of policy or trust. */
+const REJUDGE_SLICE_MS = 4;
+
 /** The clock is read once in so many judgements. */
 const JUDGED_PER_CLOCK_READING = 16;
 
@@ -127,7 +130,7 @@ export class LiveConnections {
    * Judges every connection that is open now, at most `sliceMs` at a stretch, and closes those that get a
    * reason. Connections accepted meanwhile meet the new rules by themselves. A judge that throws closes.
    */
-  rejudge(judge: Judge, sliceMs: number): Promise<RejudgeOutcome> {
+  rejudge(judge: Judge, sliceMs: number = REJUDGE_SLICE_MS): Promise<RejudgeOutcome> {
     const run = ++this.#rejudging;
     const { promise, resolve } = Promise.withResolvers<RejudgeOutcome>();
     const iterator = this.#connections.values();
