@@ -8,9 +8,7 @@ import { TextMatchers } from '../matchers/text-matchers.ts';
 import type { RequestView } from '../request-view.ts';
 import type { Field, IndexKey } from './field.ts';
 import { collectValues, joinAll, joinSlot } from './header-values.ts';
-
-/** Headers of which Envoy keeps one slot. */
-const SINGLE_SLOT: ReadonlySet<string> = new Set(['user-agent', 'accept', 'authorization']);
+import { SINGLE_SLOT_HEADERS } from './single-slot-headers.ts';
 
 /** `envoy`: joined or each by itself. `strict`: both. */
 export type HeaderCopies = 'envoy' | 'strict';
@@ -25,7 +23,7 @@ export class HeaderField implements Field {
   constructor(name: string, matchers: readonly TextMatcher[], copies: HeaderCopies) {
     const lower = name.toLowerCase();
     this.#name = lower === 'host' ? ':authority' : lower;
-    this.#isSingleSlot = SINGLE_SLOT.has(this.#name);
+    this.#isSingleSlot = SINGLE_SLOT_HEADERS.has(this.#name);
     this.#copies = copies;
     this.#matchers = new TextMatchers(matchers);
     this.keys = this.#matchers.keys.map((key) => ({ by: 'header', name: this.#name, key }));

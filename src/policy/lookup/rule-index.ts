@@ -62,7 +62,7 @@ export class RuleIndex {
     return [...found];
   }
 
-  /** What depends on the request. */
+  /** What depends on the request; on TCP that is the client, who is the peer there. */
   findForRequest(view: RequestView, sink: PostingsSink): void {
     this.#path?.find(view.path, sink);
     this.#method?.find(view.method, sink);
