@@ -3,6 +3,7 @@ import { validatePaths } from '../config/validate-paths.ts';
 import { DEFAULT_LIMITS, LIMIT_MEANINGS } from '../core/limits.ts';
 import { accessLogFindings, formatFinding } from '../load-mesh.ts';
 import type { Finding } from '../load-mesh.ts';
+import { policyWarnings } from '../mesh/policy-warnings.ts';
 import { serviceWarnings } from '../mesh/services.ts';
 import type { Command } from './command.ts';
 import { EXIT_NEGATIVE, EXIT_OK, UsageError, wantsJson } from './command.ts';
@@ -36,6 +37,7 @@ export const validateCommand: Command = {
       ...problems,
       ...documents.resources.services.flatMap((service) => serviceWarnings(service)),
       ...accessLogFindings(documents.resources.meshConfig),
+      ...policyWarnings(documents.resources),
     ];
     if (json) process.stdout.write(`${JSON.stringify(findings.map(plain), null, 2)}\n`);
     else for (const finding of findings) process.stderr.write(`${labelled(finding)}\n`);

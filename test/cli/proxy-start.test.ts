@@ -43,13 +43,17 @@ describe('proxy that cannot start', () => {
   });
 
   it('does not run beside a policy that it cannot enforce, exit 1', async () => {
-    for (const kind of ['AuthorizationPolicy', 'RequestAuthentication']) {
+    for (const [kind, spec, why] of [
+      ['AuthorizationPolicy', '{action: DENY}', 'rules'],
+      ['AuthorizationPolicy', '{rules: [{when: [{key: request.mood, values: [bad]}]}]}', 'request.mood'],
+      ['RequestAuthentication', '{jwtRules: [{audiences: [a]}]}', 'issuer'],
+    ] as const) {
       mesh.documents(
-        `apiVersion: security.istio.io/v1beta1\nkind: ${kind}\nmetadata: {name: deny-all, namespace: bar}\nspec: {}\n`,
+        `apiVersion: security.istio.io/v1beta1\nkind: ${kind}\nmetadata: {name: x, namespace: bar}\nspec: ${spec}\n`,
       );
       const { code, stderr } = await runPostern(['proxy', '--config', mesh.configFile]);
       assert.equal(code, 1, stderr);
-      assert.match(stderr, new RegExp(`^\\S+documents\\.yaml:\\d+:\\d+: .*${kind}`));
+      assert.match(stderr, new RegExp(`^\\S+documents\\.yaml:\\d+:\\d+: .*${why}`));
     }
     mesh.documents('');
   });

@@ -258,8 +258,8 @@ describe('a reload with an error', () => {
         /documents\.yaml:4:\d+: spec\.mtls\.mode: .*STRIKT.*STRICT/,
       ],
       [
-        `${good}apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: a, namespace: foo}\nspec: {}\n`,
-        /AuthorizationPolicy/,
+        `${good}apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: a, namespace: foo}\nspec: {action: DENY}\n`,
+        /spec\.rules: DENY without rules|rules/,
       ],
       ['a: [', /documents\.yaml:\d+:\d+: /],
     ] as const) {
