@@ -1,8 +1,10 @@
 /** A policy change reaches what is open, within a second after the file is written. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { RawClient } from '../support/raw-client.ts';
 import { withDeadline } from '../support/with-deadline.ts';
-import { get, peerAuthentication, service } from './flow-mesh.ts';
+import { startRecordingUpstream } from '../support/recording-upstream.ts';
+import { FlowMesh, get, peerAuthentication, service } from './flow-mesh.ts';
 import { from, policy, PolicyMesh, to } from './policy-mesh.ts';
 
 const WITHIN_MS = 1_000;
@@ -98,5 +100,34 @@ describe('a policy change', () => {
     await mesh.change(policy('deny', '{}'));
     const { status, reached } = await mesh.askOn(silent, get());
     assert.deepEqual([status, reached.length], [403, 0]);
+  });
+
+  it('reaches every worker of a process', async () => {
+    await using app = await startRecordingUpstream();
+    using mesh = await FlowMesh.create({
+      appPort: app.port,
+      documents: service('http', app.port),
+      settings: 'concurrency: 2',
+    });
+    const { proxy, ready } = await mesh.proxy();
+    await using _ = proxy;
+    const port = ready.ports.intercept!;
+    // The kernel deals connections out to the workers.
+    using clients = new DisposableStack();
+    const open: RawClient[] = [];
+    for (let made = 0; made < 8; made++) open.push(clients.use(await mesh.connect(port)));
+    for (const client of open) assert.equal((await client.request(get())).status, 200);
+    mesh.documents(service('http', app.port) + policy('deny', '{}'));
+    const written = performance.now();
+    for (const client of open) {
+      let status = 200;
+      while (status === 200 && performance.now() - written < WITHIN_MS)
+        ({ status } = await client.request(get()));
+      assert.equal(status, 403);
+    }
+    const reached = app.requests.length;
+    for (const client of open) assert.equal((await client.request(get())).status, 403);
+    assert.equal(app.requests.length, reached);
+    assert.equal((await proxy.stop()).code, 0);
   });
 });

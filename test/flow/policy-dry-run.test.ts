@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { get } from './flow-mesh.ts';
-import { policy, PolicyMesh, to } from './policy-mesh.ts';
+import { startRecordingUpstream } from '../support/recording-upstream.ts';
+import { httpProvider, policy, PolicyMesh, to } from './policy-mesh.ts';
 
 const DRY = { dryRun: true } as const;
 
@@ -72,6 +73,33 @@ describe('a policy in dry run', () => {
       'enforced allowed, matched policy none',
       'shadow denied, matched policy none',
     ]);
+  });
+
+  it('never asks the provider of a CUSTOM policy; enforced, the same policy does', async () => {
+    await using provider = await startRecordingUpstream();
+    const rules = `{action: CUSTOM, provider: {name: opa}, rules: ${to('paths', '/admin*')}}`;
+    const opa = httpProvider(provider.port);
+    await using mesh = await PolicyMesh.start({ documents: opa + policy('ask', rules, DRY) });
+    const shadow = `http.inbound_127.0.0.1_${mesh.app.port}.rbac.istio_ext_authz_.shadow`;
+    for (const target of ['/admin', '/other', '/admin/x']) {
+      const { status, reached } = await mesh.ask(get(target));
+      assert.deepEqual([status, reached.length], [200, 1]);
+    }
+    assert.deepEqual([await mesh.stat(`${shadow}_denied`), await mesh.stat(`${shadow}_allowed`)], [2, 1]);
+    assert.equal(provider.connections.length, 0);
+    await mesh.change(opa + policy('ask', rules));
+    assert.equal((await mesh.ask(get('/admin'))).status, 200);
+    assert.equal(provider.requests.length, 1);
+  });
+
+  it('whose CUSTOM provider does not exist denies nothing; enforced, it denies what it matches', async () => {
+    const rules = `{action: CUSTOM, provider: {name: nobody}, rules: ${to('paths', '/admin*')}}`;
+    await using mesh = await PolicyMesh.start({ documents: policy('ask', rules, DRY) });
+    assert.equal((await mesh.ask(get('/admin'))).status, 200);
+    await mesh.change(policy('ask', rules));
+    const { status, reached } = await mesh.ask(get('/admin'));
+    assert.deepEqual([status, reached.length], [403, 0]);
+    assert.equal((await mesh.ask(get('/other'))).status, 200);
   });
 
   it('that does not parse as a boolean is enforced', async () => {

@@ -46,6 +46,26 @@ export function when(key: string, ...values: readonly string[]): string {
   return `[{when: [{key: "${key}", values: ${JSON.stringify(values)}}]}]`;
 }
 
+/** MeshConfig with the HTTP provider `opa`, and its service at a port of loopback. */
+export function httpProvider(port: number, more = ''): string {
+  return [
+    'meshConfig:',
+    '  extensionProviders:',
+    `  - {name: opa, envoyExtAuthzHttp: {service: opa.foo.svc.cluster.local, port: 9000${more}}}`,
+    '---',
+    'apiVersion: networking.istio.io/v1',
+    'kind: ServiceEntry',
+    'metadata: {name: opa, namespace: foo}',
+    'spec:',
+    '  hosts: [opa.foo.svc.cluster.local]',
+    '  ports: [{number: 9000, name: http, protocol: HTTP}]',
+    '  resolution: STATIC',
+    `  endpoints: [{address: 127.0.0.1, ports: {http: ${port}}}]`,
+    '---',
+    '',
+  ].join('\n');
+}
+
 export interface PolicyMeshOptions {
   /** AuthorizationPolicies and MeshConfig; the Service is added. */
   readonly documents: string;

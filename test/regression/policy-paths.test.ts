@@ -5,7 +5,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { get, meshConfig } from '../flow/flow-mesh.ts';
-import { policy, PolicyMesh, to } from '../flow/policy-mesh.ts';
+import { httpProvider, policy, PolicyMesh, to } from '../flow/policy-mesh.ts';
+import { startRecordingUpstream } from '../support/recording-upstream.ts';
 
 /** The target as sent; what reaches the app, or the status without anything reaching it. */
 type Row = readonly [sent: string, seen: string | 400 | 403 | 404];
@@ -235,6 +236,34 @@ describe('requests without a path, with policies of every action in force', () =
     await mesh.change(policy('allow', `{rules: ${to('paths', '/*')}}`));
     assert.equal((await mesh.ask('OPTIONS * HTTP/1.1\r\nhost: httpbin.foo\r\n\r\n')).status, 403);
     assert.equal((await mesh.ask(get('/'))).status, 200);
+  });
+});
+
+describe('requests without a path, with ext_authz in force (CVE-2026-73547)', () => {
+  it('are asked about like any other, or answered here, and the process lives', async () => {
+    await using provider = await startRecordingUpstream({
+      answer: ({ method }) =>
+        method === 'OPTIONS'
+          ? 'HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n'
+          : 'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n',
+    });
+    await using mesh = await PolicyMesh.start({
+      documents:
+        httpProvider(provider.port) + policy('ask', '{action: CUSTOM, provider: {name: opa}, rules: [{}]}'),
+    });
+    const asterisk = await mesh.ask('OPTIONS * HTTP/1.1\r\nhost: httpbin.foo\r\n\r\n');
+    assert.deepEqual([asterisk.status, asterisk.targets], [403, []]);
+    const connect = await mesh.ask('CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\n');
+    assert.ok(connect.status >= 400);
+    assert.deepEqual(connect.reached, []);
+    const absolute = await mesh.ask('OPTIONS http://httpbin.foo HTTP/1.1\r\nhost: httpbin.foo\r\n\r\n');
+    assert.deepEqual([absolute.status, absolute.targets], [403, []]);
+    assert.equal((await mesh.ask(get('/'))).status, 200);
+    // CVE-2026-26205: what the provider is asked about is the path, and no host made of it.
+    assert.equal((await mesh.ask(get('//admin/secret'))).status, 200);
+    const asked = provider.requests.at(-1)!;
+    assert.equal(asked.target, '//admin/secret');
+    assert.equal(asked.header('host'), 'httpbin.foo');
   });
 });
 
