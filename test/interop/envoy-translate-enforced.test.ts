@@ -172,7 +172,7 @@ function enforcedSnapshots(): Readonly<Record<string, Snapshot>> {
       authorization: policies(policy({ action: 'DENY', dryRun: true, rules: [admin] })),
     }),
     jwt: snapshotOf({
-      jwt: token('fetched'),
+      jwt: tokenRules('fetched'),
       authorization: policies(
         policy({
           rules: [
@@ -184,7 +184,7 @@ function enforcedSnapshots(): Readonly<Record<string, Snapshot>> {
         }),
       ),
     }),
-    'jwt-unfetched': snapshotOf({ jwt: token('never') }),
+    'jwt-unfetched': snapshotOf({ jwt: tokenRules('never') }),
     'custom-grpc': snapshotOf({ authorization: custom('grpc', {}) }),
     'custom-http': snapshotOf({
       authorization: custom('http', {
@@ -205,6 +205,6 @@ function enforcedSnapshots(): Readonly<Record<string, Snapshot>> {
   };
 }
 
-function token(keySet: string): JwtPlan {
+function tokenRules(keySet: string): JwtPlan {
   return { rules: [jwtRule({ issuer: 'iss', keySet })], keySets: [] };
 }

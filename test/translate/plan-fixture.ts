@@ -1,4 +1,5 @@
-/** Snapshots for translations, built of plans alone: what documents would become of them plays no part. */
+/** Snapshots of plans alone, what documents would become plays no part; and how to look at their translations. */
+import assert from 'node:assert/strict';
 import {
   type AuthorizationPlan,
   type ExtAuthzProvider,
@@ -18,6 +19,9 @@ import type {
   PortProtocol,
   Snapshot,
 } from '../../src/mesh/plan.ts';
+
+import type { EnvoyMessage } from '../../src/translate/envoy-message.ts';
+import { translateInbound, type TranslatedPort } from '../../src/translate/translate-inbound.ts';
 
 export interface SnapshotParts {
   readonly trustDomains?: readonly string[];
@@ -169,4 +173,28 @@ export function jwtRule(fields: Partial<JwtRule>): JwtRule {
     from: '',
     ...fields,
   };
+}
+
+export const INLINE = { certificateChain: 'CHAIN', privateKey: 'KEY', trustBundle: 'ROOT' };
+
+/** The translation of one port, by default 8080; the key set `fetched` is there. */
+export function translatePort(
+  parts: SnapshotParts,
+  key = '8080',
+  inlineSecrets: typeof INLINE | null = null,
+): TranslatedPort {
+  const options = { keySets: [{ name: 'fetched', jwks: 'KEYS' }], inlineSecrets };
+  return translateInbound(snapshotOf(parts), options).inbound[key]!;
+}
+
+/** The settings of the first filter of that name. */
+export function configOf(filters: readonly EnvoyMessage[], name: string): Record<string, never> {
+  const found = filters.find((filter) => filter['name'] === name);
+  assert.ok(found !== undefined, `no ${name}`);
+  return found['typedConfig'] as Record<string, never>;
+}
+
+/** Without what all names begin with. */
+export function namesOf(filters: readonly EnvoyMessage[]): string[] {
+  return filters.map((filter) => String(filter['name']).replace(/^envoy\.filters\./, ''));
 }
