@@ -18,6 +18,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Command>>> = {
   validate: async () => (await import('./validate-command.ts')).validateCommand,
   explain: async () => (await import('./explain-command.ts')).explainCommand,
   test: async () => (await import('./test-command.ts')).testCommand,
+  translate: async () => (await import('./translate-command.ts')).translateCommand,
   wait: async () => (await import('./wait-command.ts')).waitCommand,
   demo: async () => (await import('./demo-command.ts')).demoCommand,
 };
@@ -69,7 +70,7 @@ async function dispatch(args: readonly string[]): Promise<number> {
   }
   const command = await load();
   try {
-    const parsed = parse(command, rest);
+    const parsed = parseArguments(command, rest);
     if (parsed.values['help'] === true) {
       process.stdout.write(commandHelp(command));
       return EXIT_OK;
@@ -81,7 +82,8 @@ async function dispatch(args: readonly string[]): Promise<number> {
   }
 }
 
-function parse(command: Command, args: readonly string[]): ParsedArguments {
+/** Throws `UsageError` for what the command does not take. */
+export function parseArguments(command: Command, args: readonly string[]): ParsedArguments {
   const help = { type: 'boolean', short: 'h' } as const;
   try {
     const { values, positionals } = parseArgs({
