@@ -1,9 +1,6 @@
 /** What an authorization provider answered, whatever the protocol, before it is checked and applied. */
 
-/**
- * `append-to` joins the values with a comma and does nothing where the field is absent (gRPC's deprecated `append`),
- * `add` writes one more field.
- */
+/** `append-to` joins the values with a comma and does nothing where the field is absent; `add` writes one more. */
 export type HeaderAction = 'add' | 'append-to' | 'add-if-absent' | 'set' | 'set-if-exists';
 
 export interface HeaderChange {

@@ -8,15 +8,13 @@ import type { Fields } from '../http/fields.ts';
 import { assertWritableRequest, isWritableName, isWritableValue } from '../http/write-head.ts';
 import type { AllowAnswer, HeaderChange } from './ext-authz-answer.ts';
 
-/** Set by the codec or by the edge after us: a provider's copy of them would be a second one. */
-const OURS_IN_ANSWERS: ReadonlySet<string> = new Set(['server', 'date']);
-
 /** Names that are no fields here: Envoy's header map has them, and a provider may write them. */
 const HOST_NAMES: ReadonlySet<string> = new Set(['host', ':authority']);
 
 /** null: done. Else what is wrong with the first thing that cannot be applied, and nothing was changed. */
-export function applyToRequest(head: RequestHead, answer: AllowAnswer): string | null {
+export function applyToRequest(head: RequestHead, answer: AllowAnswer, maxHeaders: number): string | null {
   const fields = [...head.fields];
+  const toAppend: HeaderChange[] = [];
   let { authority, path } = head;
   for (const change of answer.requestHeaders) {
     const name = change.name.toLowerCase();
@@ -24,9 +22,14 @@ export function applyToRequest(head: RequestHead, answer: AllowAnswer): string |
     if (name === ':path') path = value;
     else if (HOST_NAMES.has(name)) authority = value;
     else if (!isWritableName(name) || !isWritableValue(value)) return describeChange(change);
+    else if (change.action === 'append-to') toAppend.push({ ...change, name, value });
     else applyChange(fields, { ...change, name, value });
   }
+  // After the others whatever their order, as Envoy does.
+  for (const change of toAppend) applyChange(fields, change);
   for (const name of answer.headersToRemove) removeField(fields, name.toLowerCase());
+  if (fields.length > 2 * Math.max(maxHeaders, head.fields.length / 2))
+    return `the request would have ${fields.length / 2} fields`;
   if (answer.queryToSet.length > 0 || answer.queryToRemove.length > 0) path = changeQuery(path, answer);
   const before = { authority: head.authority, path: head.path, fields: [...head.fields] };
   const set = (to: { authority: string; path: string; fields: readonly string[] }): void => {
@@ -51,21 +54,27 @@ export function writableChanges(changes: readonly HeaderChange[]): HeaderChange[
   for (const change of changes) {
     const name = change.name.toLowerCase();
     const value = latin1Of(change.value);
-    if (OURS_IN_ANSWERS.has(name) || FRAMING.has(name) || name.startsWith(':')) continue;
+    if (NOT_PASSED_ON.has(name) || name.startsWith(':')) continue;
     if (!isWritableName(name) || !isWritableValue(value)) return describeChange(change);
     writable.push({ name, value, action: change.action });
   }
   return writable;
 }
 
-/** A provider that passes on what it was answered itself has them: they say nothing of our answer. */
-const FRAMING: ReadonlySet<string> = new Set([
+/** What says something of the provider's own answer and nothing of ours. */
+const NOT_PASSED_ON: ReadonlySet<string> = new Set([
   'connection',
   'content-length',
+  'expect',
+  'host',
+  'http2-settings',
   'keep-alive',
   'proxy-connection',
+  'server',
+  'te',
   'transfer-encoding',
   'upgrade',
+  'x-envoy-upstream-service-time',
 ]);
 
 export function applyChange(fields: Fields, { action, name, value }: HeaderChange): void {
@@ -84,7 +93,8 @@ export function applyChange(fields: Fields, { action, name, value }: HeaderChang
       if (old !== undefined) setField(fields, name, value);
       return;
     case 'set':
-      setField(fields, name, value);
+      removeField(fields, name);
+      addField(fields, name, value);
   }
 }
 

@@ -100,8 +100,9 @@ function httpOf(
     const before = headers[name];
     headers[name] = before === undefined ? value : `${before},${value}`;
   }
-  if (head.bodyLength > 0 || head.statesEmptyBody) headers['content-length'] = String(head.bodyLength);
-  else if (head.bodyLength < 0) headers['transfer-encoding'] = 'chunked';
+  if (head.bodyLength > 0 || (head.bodyLength === 0 && head.statesEmptyBody))
+    headers['content-length'] = String(head.bodyLength);
+  if (head.acceptsTrailers) headers['te'] = 'trailers';
   if (body !== null) headers[PARTIAL_BODY_HEADER] = String(body.partial);
   return create(AttributeContext_HttpRequestSchema, {
     id: String(++lastId),
@@ -110,7 +111,7 @@ function httpOf(
     path: head.path,
     host: head.authority,
     scheme,
-    size: BigInt(body === null ? 0 : body.bytes.length),
+    size: BigInt(body === null ? 0 : body.partial ? head.bodyLength : body.bytes.length),
     protocol: PROTOCOLS[head.version],
     ...(body === null ? {} : packAsBytes ? { rawBody: body.bytes } : { body: utf8Of(body.bytes) }),
   });

@@ -111,9 +111,9 @@ function answerOf({ httpResponse, status }: CheckResponse): CheckAnswer {
   const ok = httpResponse.value;
   return {
     kind: 'allow',
-    requestHeaders: changesOf(ok.headers),
+    requestHeaders: changesOf(ok.headers, requestAction),
     headersToRemove: ok.headersToRemove,
-    responseHeaders: changesOf(ok.responseHeadersToAdd),
+    responseHeaders: changesOf(ok.responseHeadersToAdd, answerAction),
     queryToSet: ok.queryParametersToSet,
     queryToRemove: ok.queryParametersToRemove,
   };
@@ -124,12 +124,15 @@ function denyOf(denied: DeniedHttpResponse, unstated: number): DenyAnswer {
   return {
     kind: 'deny',
     status: code === 0 ? unstated : code,
-    headers: changesOf(denied.headers),
+    headers: changesOf(denied.headers, denialAction),
     body: Buffer.from(denied.body, 'utf8'),
   };
 }
 
-function changesOf(options: readonly HeaderValueOption[]): HeaderChange[] {
+function changesOf(
+  options: readonly HeaderValueOption[],
+  actionOf: (option: HeaderValueOption) => HeaderChange['action'],
+): HeaderChange[] {
   const changes: HeaderChange[] = [];
   for (const option of options) {
     const { header } = option;
@@ -140,10 +143,20 @@ function changesOf(options: readonly HeaderValueOption[]): HeaderChange[] {
   return changes;
 }
 
-/** `append` is deprecated and goes first where it is there; an action that nobody knows overwrites. */
-function actionOf({ append, appendAction }: HeaderValueOption): HeaderChange['action'] {
-  if (append !== undefined) return append ? 'append-to' : 'set';
+/** As Envoy 1.40: for requests only the deprecated `append` is looked at. */
+function requestAction({ append }: HeaderValueOption): HeaderChange['action'] {
+  return append === true ? 'append-to' : 'set';
+}
+
+/** As Envoy 1.40: `append` goes first where it is there. */
+function answerAction({ append, appendAction }: HeaderValueOption): HeaderChange['action'] {
+  if (append !== undefined) return append ? 'add' : 'set';
   if (appendAction === Append.APPEND_IF_EXISTS_OR_ADD) return 'add';
   if (appendAction === Append.ADD_IF_ABSENT) return 'add-if-absent';
   return appendAction === Append.OVERWRITE_IF_EXISTS ? 'set-if-exists' : 'set';
+}
+
+/** As Envoy 1.40: a denial has each field as often as it is given. */
+function denialAction(): HeaderChange['action'] {
+  return 'add';
 }

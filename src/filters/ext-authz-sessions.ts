@@ -201,6 +201,8 @@ export class CheckSessions implements CallCarrier {
     };
     this.#sessions.add(session);
     http2.on('goaway', () => this.#retireSession(session));
+    // Dialled sockets may be half open, and a session on such a one outlives the other side's end (Node 26.10).
+    socket.on('end', () => http2.destroy());
     // Its streams say what it means.
     http2.on('error', () => {});
     http2.on('close', () => {

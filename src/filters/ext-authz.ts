@@ -40,7 +40,7 @@ export interface ExtAuthzDeps {
     /** Of the provider's cluster. */
     readonly cluster: ClusterExtAuthzCounters;
   };
-  readonly limits: Pick<Limits, 'maxExtAuthzBodyBytes'>;
+  readonly limits: Pick<Limits, 'maxExtAuthzBodyBytes' | 'maxHeaders'>;
   readonly log: Log;
 }
 
@@ -141,7 +141,10 @@ export class ExtAuthzFilter implements Filter {
   #allow(request: RequestContext, answer: AllowAnswer, why: string): Verdict {
     const { counters } = this.#deps;
     const onAnswer = writableChanges(answer.responseHeaders);
-    const fault = typeof onAnswer === 'string' ? onAnswer : applyToRequest(request.head, answer);
+    const fault =
+      typeof onAnswer === 'string'
+        ? onAnswer
+        : applyToRequest(request.head, answer, this.#deps.limits.maxHeaders);
     if (typeof onAnswer === 'string' || fault !== null) return this.#invalid(`${why}: ${fault}`);
     counters.http.ok++;
     counters.cluster.ok++;

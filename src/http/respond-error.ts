@@ -7,7 +7,7 @@ import { httpDate } from '../core/clock.ts';
 import type { ErrorCodeName } from '../core/errors.ts';
 import { ERROR_CODES } from '../core/errors.ts';
 import type { ResponseHead } from './exchange.ts';
-import { getField } from './fields.ts';
+import { getField, removeField } from './fields.ts';
 import type { Deny } from './filter.ts';
 import { phraseOf } from './status-phrases.ts';
 import type { TurnWriter } from './turn-writer.ts';
@@ -86,7 +86,9 @@ export function denyResponse(
   if (!isGrpc(requestFields)) return localResponse(deny.status, deny.body, deny.headers, serverName);
   const fields = ['content-type', 'application/grpc', 'grpc-status', String(grpcStatus(deny.status))];
   if (deny.body.length > 0) fields.push('grpc-message', encodeGrpcMessage(deny.body));
-  fields.push(...deny.headers, 'date', httpDate(Date.now()), 'server', serverName);
+  const headers = [...deny.headers];
+  removeField(headers, 'content-type');
+  pushWithDate(fields, headers, serverName);
   return { head: { status: 200, reason: '', fields, bodyLength: 0 }, body: Buffer.alloc(0) };
 }
 
@@ -100,8 +102,14 @@ function localResponse(
   const fields: string[] = [];
   if (body.length > 0 && getField(headers, 'content-type') === undefined)
     fields.push('content-type', 'text/plain');
-  fields.push(...headers, 'date', httpDate(Date.now()), 'server', serverName);
+  pushWithDate(fields, headers, serverName);
   return { head: { status, reason: '', fields, bodyLength: body.length }, body };
+}
+
+function pushWithDate(fields: string[], headers: readonly string[], serverName: string): void {
+  fields.push(...headers);
+  if (getField(headers, 'date') === undefined) fields.push('date', httpDate(Date.now()));
+  fields.push('server', serverName);
 }
 
 /** Writes the answer for a request that never became an exchange, or never will be answered by one. */
