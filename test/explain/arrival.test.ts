@@ -58,6 +58,18 @@ const ROWS: readonly (readonly [string, string, string, string | null, string])[
   [AUTO, 'DISABLE', MESH, 'tcp TLS untouched', ''],
 ];
 
+async function chainOf(documents: string, request: string): Promise<string | null> {
+  return (await ask(documents, request)).arrival.chain;
+}
+
+async function portOf(documents: string, request = '{}'): Promise<readonly string[]> {
+  const { steps } = await ask(
+    documents + policy('ports', '{rules: [{to: [{operation: {ports: ["1"]}}]}]}'),
+    request,
+  );
+  return steps.find(({ step }) => step === 'ALLOW')?.policies[0]?.rules[0]?.fields[0]?.got ?? [];
+}
+
 describe('arrival', () => {
   for (const [port, of, request, chain, details] of ROWS) {
     it(`${of} ${port} ${request} → ${chain ?? 'no chain'} ${details}`, async () => {
@@ -86,29 +98,18 @@ describe('arrival', () => {
 
   it('knows modes of single ports', async () => {
     const documents = mode('STRICT', '{15021: {mode: DISABLE}}');
-    const chainOf = async (request: string): Promise<string | null> =>
-      (await ask(documents, request)).arrival.chain;
-    assert.equal(await chainOf('{to: {port: 15021}}'), 'http plaintext');
-    assert.equal(await chainOf('{to: {port: 8080}}'), null);
+    assert.equal(await chainOf(documents, '{to: {port: 15021}}'), 'http plaintext');
+    assert.equal(await chainOf(documents, '{to: {port: 8080}}'), null);
   });
 
   it('takes a port that no Service names for HTTP, unless it is told of TCP', async () => {
-    const chainOf = async (request: string): Promise<string | null> => (await ask('', request)).arrival.chain;
-    assert.equal(await chainOf('{to: {port: 1}}'), 'http plaintext');
-    assert.equal(await chainOf('{to: {port: 1}, tls: {alpn: [h2]}}'), null);
-    assert.equal(await chainOf('{to: {port: 1}, tcp: true}'), 'tcp plaintext');
+    assert.equal(await chainOf('', '{to: {port: 1}}'), 'http plaintext');
+    assert.equal(await chainOf('', '{to: {port: 1}, tls: {alpn: [h2]}}'), null);
+    assert.equal(await chainOf('', '{to: {port: 1}, tcp: true}'), 'tcp plaintext');
   });
 });
 
 describe('the port', () => {
-  const portOf = async (documents: string, request = '{}'): Promise<readonly string[]> => {
-    const { steps } = await ask(
-      documents + policy('ports', '{rules: [{to: [{operation: {ports: ["1"]}}]}]}'),
-      request,
-    );
-    return steps.find(({ step }) => step === 'ALLOW')?.policies[0]?.rules[0]?.fields[0]?.got ?? [];
-  };
-
   it('is the only HTTP port of the workload', async () => {
     assert.deepEqual(await portOf(service(HTTP, '{name: tcp, port: 9, targetPort: 9}')), ['8080']);
   });

@@ -40,7 +40,7 @@ spec: {mtls: {mode: ${of}}${levels}}
 `;
 }
 
-/** A Service of the workload: \`{name: http, port: 8000, targetPort: 8080}\`. */
+/** A Service of the workload: `{name: http, port: 8000, targetPort: 8080}`. */
 export function service(...ports: readonly string[]): string {
   return `---
 apiVersion: v1

@@ -16,6 +16,14 @@ const DENY_HIDDEN = policy(
 
 const outcomes = ({ steps }: Explanation): string[] => steps.map(({ outcome, step }) => `${step} ${outcome}`);
 
+function custom(provider: string, path: string, dryRun = false): string {
+  return policy(
+    `ask-${provider}`,
+    `{action: CUSTOM, provider: {name: ${provider}}, rules: [{to: [{operation: {paths: ["${path}"]}}]}]}`,
+    dryRun,
+  );
+}
+
 describe('the head of a request', () => {
   for (const [request, status, details] of [
     ['{method: "G T"}', 400, /^bad_/],
@@ -239,12 +247,6 @@ kind: Service
 metadata: {name: opa, namespace: foo}
 spec: {ports: [{name: tcp, port: 9191}]}
 `;
-  const custom = (provider: string, path: string, dryRun = false): string =>
-    policy(
-      `ask-${provider}`,
-      `{action: CUSTOM, provider: {name: ${provider}}, rules: [{to: [{operation: {paths: ["${path}"]}}]}]}`,
-      dryRun,
-    );
   const CLOSED = MESH + custom('closed', '/api/*');
 
   it('is undecided where nothing says what the provider answers', async () => {
