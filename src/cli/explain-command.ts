@@ -1,14 +1,11 @@
 /** `postern explain`: would this request pass, and why; offline, by the rules that the sidecar would enforce. */
-import { CONFIG_KEYS } from '../config/config-keys.ts';
-import { parseConfigText } from '../config/config-values.ts';
 import { explainExchange } from '../explain/explain-exchange.ts';
 import { loadExplainTarget } from '../explain/explain-target.ts';
-import type { TargetWorkload } from '../explain/explain-target.ts';
 import type { Explanation } from '../explain/explanation.ts';
 import { printExplanation } from '../explain/print-explanation.ts';
 import { readExplainRequests } from '../explain/read-explain-request.ts';
 import { EXIT_MISUSE, EXIT_NEGATIVE, EXIT_OK, listFlag, textFlag, UsageError, wantsJson } from './command.ts';
-import type { Command, ParsedArguments } from './command.ts';
+import type { Command } from './command.ts';
 import {
   JWKS_FLAG,
   readJwksFlags,
@@ -16,24 +13,19 @@ import {
   readTextFile,
   reportFindings,
 } from './explain-inputs.ts';
+import { readWorkloadFlags, WORKLOAD_FLAGS } from './workload-flags.ts';
 
 export const explainCommand: Command = {
   name: 'explain',
   summary: 'Say whether a request would pass, and which policy, rule and field decide it, without sending it',
-  usage: '--config PATH… --workload NAMESPACE/NAME --request FILE|- [--labels k=v,k=v] [--jwks ISSUER=FILE]',
+  usage:
+    '--config PATH… --workload NAMESPACE/NAME --request FILE|- [--labels k=v,k=v] [--service-account SA] ' +
+    '[--jwks ISSUER=FILE] [--output json]',
   example:
     'postern explain --config ./mesh --workload foo/httpbin --labels app=httpbin --request request.yaml',
   takesPositionals: true,
   flags: {
-    config: {
-      type: 'string',
-      multiple: true,
-      value: 'PATH…',
-      meaning: 'Istio documents or folders of them, or a postern.yaml, which gives workload and documents',
-    },
-    workload: { type: 'string', value: 'NAMESPACE/NAME', meaning: 'who receives the request' },
-    labels: { type: 'string', value: 'k=v,k=v', meaning: 'labels of the workload, for selectors' },
-    'service-account': { type: 'string', value: 'SA', meaning: 'of the workload; default its name' },
+    ...WORKLOAD_FLAGS,
     request: {
       type: 'string',
       value: 'FILE|-',
@@ -56,7 +48,7 @@ export const explainCommand: Command = {
     if (paths.length === 0) throw new UsageError('Cannot explain without documents: add --config PATH');
     const requestFile = textFlag(parsed, 'request');
     if (requestFile === undefined) throw new UsageError('Cannot explain nothing: add --request FILE');
-    const workload = workloadOf(parsed);
+    const workload = readWorkloadFlags(parsed);
     const jwks = readJwksFlags(parsed);
     const text = requestFile === '-' ? await readStandardInput() : readTextFile(requestFile);
     const { problems, requests } = readExplainRequests(text, requestFile === '-' ? '<stdin>' : requestFile);
@@ -75,33 +67,4 @@ export const explainCommand: Command = {
 
 function asJson(explanations: readonly Explanation[]): string {
   return `${JSON.stringify(explanations.length === 1 ? explanations[0] : explanations, null, 2)}\n`;
-}
-
-function workloadOf(parsed: ParsedArguments): TargetWorkload | null {
-  const workload = textFlag(parsed, 'workload');
-  const serviceAccount = textFlag(parsed, 'service-account');
-  const labels = textFlag(parsed, 'labels');
-  if (workload === undefined) {
-    if (labels === undefined && serviceAccount === undefined) return null;
-    throw new UsageError('Cannot use --labels or --service-account without --workload NAMESPACE/NAME');
-  }
-  const parts = workload.split('/');
-  const [namespace = '', name = ''] = parts;
-  if (parts.length !== 2 || namespace === '' || name === '') {
-    throw new UsageError(`Cannot read --workload "${workload}": write NAMESPACE/NAME`);
-  }
-  return {
-    namespace,
-    name,
-    ...(serviceAccount === undefined ? {} : { serviceAccount }),
-    ...(labels === undefined ? {} : { labels: parseLabels(labels) }),
-  };
-}
-
-function parseLabels(text: string): Readonly<Record<string, string>> {
-  const key = CONFIG_KEYS.find(({ path }) => path === 'workload.labels')!;
-  const parsed = parseConfigText(key, text, '');
-  if ('message' in parsed) throw new UsageError(`Cannot read --labels: ${parsed.message}; ${parsed.fix}`);
-  const pairs = typeof parsed.value === 'object' ? Object.entries(parsed.value) : [];
-  return Object.fromEntries(pairs.map(([name, value]) => [name, String(value)]));
 }
