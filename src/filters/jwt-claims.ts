@@ -31,10 +31,17 @@ export function outputFields(jwt: ParsedJwt, rule: JwtRule): string[] {
   const fields: string[] = [];
   for (const { claim, header } of rule.outputClaimToHeaders) {
     const text = claimText(claimOf(jwt.payload, claim));
-    if (text !== '') fields.push(header, text);
+    if (text !== '' && isWritable(text)) fields.push(header, text.trim());
   }
   if (rule.outputPayloadToHeader !== '') fields.push(rule.outputPayloadToHeader, jwt.payloadText);
   return fields;
+}
+
+/** The claim that would break the head that it is written into; null: there is none. */
+export function unwritableClaim(jwt: ParsedJwt, rule: JwtRule): string | null {
+  const texts = rule.outputClaimToHeaders.map(({ claim }) => claimText(claimOf(jwt.payload, claim)));
+  const index = texts.findIndex((text) => !isWritable(text));
+  return rule.outputClaimToHeaders[index]?.claim ?? null;
 }
 
 /** Dots walk into objects; a name that holds a dot cannot be reached. */
@@ -47,19 +54,28 @@ function claimOf(payload: JsonObject, path: string): unknown {
   return value;
 }
 
-/** '' : no field. Never what could end a field or begin another. */
+/** '' : no field. As latin1 text of its bytes. */
 function claimText(value: unknown): string {
-  if (typeof value === 'string') return isFieldText(value) ? Buffer.from(value).toString('latin1') : '';
+  if (typeof value === 'string') return Buffer.from(value).toString('latin1');
   if (typeof value === 'boolean') return String(value);
   if (typeof value === 'number') return formatClaimNumber(value);
   if (typeof value !== 'object' || value === null) return '';
-  return Buffer.from(JSON.stringify(value)).toString('base64');
+  return Buffer.from(JSON.stringify(sortedMembers(value))).toString('base64');
 }
 
-/** No controls; blanks at the ends would be lost on the way. */
-function isFieldText(text: string): boolean {
+/** Members by name, as Envoy writes them. No deeper than a token may be. */
+function sortedMembers(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sortedMembers);
+  if (!isJsonObject(value)) return value;
+  const sorted: Record<string, unknown> = {};
+  for (const name of Object.keys(value).toSorted()) define(sorted, name, sortedMembers(value[name]));
+  return sorted;
+}
+
+/** No control but the tab: nothing that could end a field or begin another. */
+function isWritable(text: string): boolean {
   // oxlint-disable-next-line no-control-regex -- these are what a field must not hold
-  return !/[\u0000-\u001f\u007f]/.test(text) && text.trim() === text;
+  return !/[\u0000-\u0008\u000a-\u001f\u007f]/.test(text);
 }
 
 /** Integers from 0 as they are, all else as C's `%f`; '' for what is no number of JSON. */

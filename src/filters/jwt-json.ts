@@ -24,7 +24,7 @@ export function parseJsonObjectText(text: string): JsonObject | null {
   try {
     const value: unknown = JSON.parse(text);
     if (!isJsonObject(value)) return null;
-    return SURROGATE_ESCAPE.test(text) && !isWellFormed(value) ? null : value;
+    return isWellFormed(value) ? value : null;
   } catch {
     return null;
   }
@@ -38,8 +38,6 @@ export function isJsonObject(value: unknown): value is JsonObject {
 export function memberOf(object: JsonObject, name: string): unknown {
   return Object.hasOwn(object, name) ? object[name] : undefined;
 }
-
-const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -109,8 +107,9 @@ function unescaped(quoted: string): string | null {
   }
 }
 
-/** No deeper than `MAX_DEPTH`. */
+/** No lone surrogates, no numbers beyond a double's. No deeper than `MAX_DEPTH`. */
 function isWellFormed(value: unknown): boolean {
+  if (typeof value === 'number') return Number.isFinite(value);
   if (typeof value === 'string') return value.isWellFormed();
   if (typeof value !== 'object' || value === null) return true;
   return Object.entries(value).every(([name, item]) => name.isWellFormed() && isWellFormed(item));

@@ -45,6 +45,7 @@ export function placesOf(rule: JwtRule): TokenPlaces {
   };
 }
 
+/** In the order of the places. */
 export function findTokens(places: TokenPlaces, head: HeadPart): FoundToken[] {
   const found: FoundToken[] = [];
   const add = (kind: PlaceKind, name: string, index: number, token: string): void => {
@@ -77,7 +78,7 @@ function fieldValues({ fields }: HeadPart, name: string): readonly string[] {
   return name === 'authorization' && values.length > 1 ? [values.join(',')] : values;
 }
 
-const IN_TOKENS = /[A-Za-z0-9_=-]/;
+const IN_TOKENS = /[A-Za-z0-9_-]/;
 
 /** The prefix may stand anywhere in the value; what is before it, and what cannot begin a token, is skipped. */
 function tokenIn(value: string, prefix: string): string | null {
@@ -89,19 +90,27 @@ function tokenIn(value: string, prefix: string): string | null {
   return start === -1 ? '' : rest.slice(start);
 }
 
-/** Values of the cookies of that name, quotes taken off. */
+/** Values of the cookies of that name, quotes taken off; blanks are trimmed around a cookie, as in Envoy, not within. */
 function cookieValues({ fields }: HeadPart, name: string): string[] {
   const values: string[] = [];
   for (const field of getFieldValues(fields, 'cookie')) {
     for (const part of field.split(';')) {
-      const equals = part.indexOf('=');
-      if (equals === -1 || part.slice(0, equals).trim() !== name) continue;
-      const value = part.slice(equals + 1).trim();
+      const cookie = withoutBlanks(part);
+      if (!cookie.startsWith(name) || cookie[name.length] !== '=') continue;
+      const value = cookie.slice(name.length + 1);
       const isQuoted = value.length > 1 && value.startsWith('"') && value.endsWith('"');
       values.push(isQuoted ? value.slice(1, -1) : value);
     }
   }
   return values;
+}
+
+function withoutBlanks(text: string): string {
+  let start = 0;
+  let end = text.length;
+  while (text[start] === ' ') start++;
+  while (end > start && text[end - 1] === ' ') end--;
+  return text.slice(start, end);
 }
 
 /** Names as they stand in a head: its text is latin1. */

@@ -6,7 +6,7 @@
  */
 import type { JwtPlan, VerifiedToken } from '../core/jwt-plan.ts';
 import type { RequestHead } from '../http/exchange.ts';
-import { outputFields, verifiedTokenOf } from './jwt-claims.ts';
+import { outputFields, unwritableClaim, verifiedTokenOf } from './jwt-claims.ts';
 import type { KeySet } from './jwt-key-set.ts';
 import type { JwtKeySets } from './jwt-key-sets.ts';
 import { parseJwt } from './jwt-parse.ts';
@@ -141,16 +141,25 @@ export function evaluateTokens(
 ): JwtResult | UnknownSignature {
   const { rules } = evaluation.rules;
   const refusals: Refused[] = [];
+  const seen: (readonly FoundToken[])[] = [];
+  const gone = new Set<string>();
   for (const [index, rule] of rules.entries()) {
-    const tokens = found[index] ?? [];
+    const all = found[index] ?? [];
+    const tokens = gone.size === 0 ? all : all.filter(({ kind, name }) => !gone.has(`${kind} ${name}`));
+    seen.push(tokens);
     if (tokens.length === 0) continue;
     const judged = judgeAll(evaluation, rule, tokens);
     switch (judged.kind) {
       case 'refused':
         refusals.push(judged);
+        // What it took away before it met a bad one, the rules behind it do not see; a cookie stays.
+        if (index + 1 < rules.length && !rule.rule.forwardOriginalToken) {
+          for (const { kind, name } of goodFromTheEnd(evaluation, rule, tokens))
+            if (kind !== 'cookie') gone.add(`${kind} ${name}`);
+        }
         break;
       case 'ok':
-        return othersRefuse(evaluation, found, index) ?? acceptedBy(evaluation, found, index);
+        return othersRefuse(evaluation, found, index) ?? acceptedBy(evaluation, seen);
       case 'undecided':
       case 'unknown-signature':
         return judged;
@@ -166,9 +175,10 @@ function deciding(refusals: readonly Refused[]): Refused {
   return refusals.findLast(({ problem }) => problem.status !== 'unknownIssuer') ?? refusals[0]!;
 }
 
+/** From the last place to the first, as Envoy does: the reason told is that of the last bad one. */
 function judgeAll(evaluation: JwtEvaluation, rule: CompiledJwtRule, tokens: readonly FoundToken[]): Judged {
-  for (const token of tokens) {
-    const judged = judge(evaluation, rule, token);
+  for (let at = tokens.length - 1; at >= 0; at--) {
+    const judged = judge(evaluation, rule, tokens[at]!);
     if (judged !== OK) return judged;
   }
   return OK;
@@ -224,7 +234,11 @@ function judge(evaluation: JwtEvaluation, rule: CompiledJwtRule, found: FoundTok
   }
   const signature = entry.signatures.get(keys);
   if (signature === undefined) return { kind: 'unknown-signature', token: found.token, entry, jwt, keys };
-  return signature === 'ok' ? OK : refuse({ status: signature, why: signatureWhy(jwt, keys) });
+  if (signature !== 'ok') return refuse({ status: signature, why: signatureWhy(jwt, keys) });
+  const unwritable = entry.accepted.has(rule) ? null : unwritableClaim(jwt, rule.rule);
+  if (unwritable === null) return OK;
+  const why = `claim ${JSON.stringify(unwritable)} has a control character and is to be a header`;
+  return refuse({ status: 'verificationFails', why });
 }
 
 const CLOCK_SKEW_S = 60;
@@ -260,42 +274,35 @@ function placeOf({ rule }: CompiledJwtRule, { kind, name }: FoundToken): TokenPl
   return { rule: rule.from, kind, name };
 }
 
-/** All tokens of the rule at `index` are good: the last one is what policies see, as in Envoy. */
-function acceptedBy(
-  evaluation: JwtEvaluation,
-  found: readonly (readonly FoundToken[])[],
-  index: number,
-): JwtResult {
+/**
+ * All tokens of the last rule that was looked at are good, and the first one is what policies see. The app gets what Envoy gives
+ * it on its way there: rules before it give for the good tokens that they met before a bad one.
+ */
+function acceptedBy(evaluation: JwtEvaluation, seen: readonly (readonly FoundToken[])[]): JwtResult {
   const { rules } = evaluation.rules;
-  const rule = rules[index]!;
-  const tokens = found[index]!;
-  const last = tokens.at(-1)!;
   const fields: string[] = [];
-  for (const { token } of tokens) fields.push(...acceptedToken(evaluation, rule, token).fields);
-  const { token } = acceptedToken(evaluation, rule, last.token);
-  const removed = notForwarded(evaluation, found, index);
-  return { kind: 'verified', token, place: placeOf(rule, last), fields, removed };
-}
-
-/** By the first rule that accepts each, the deciding one before all others. */
-function notForwarded(
-  evaluation: JwtEvaluation,
-  found: readonly (readonly FoundToken[])[],
-  decided: number,
-): readonly FoundToken[] {
-  const { rules } = evaluation.rules;
-  const own = found[decided]!;
-  const removed = rules[decided]!.rule.forwardOriginalToken ? [] : [...own];
-  if (rules.length === 1) return removed;
-  const seen = new Set(own.map(placeKey));
-  for (const [index, rule] of rules.entries()) {
-    for (const token of found[index]!) {
-      if (seen.has(placeKey(token)) || judge(evaluation, rule, token) !== OK) continue;
-      seen.add(placeKey(token));
+  const removed: FoundToken[] = [];
+  for (const [index, tokens] of seen.entries()) {
+    const rule = rules[index]!;
+    for (const token of goodFromTheEnd(evaluation, rule, tokens)) {
+      fields.push(...acceptedToken(evaluation, rule, token.token).fields);
       if (!rule.rule.forwardOriginalToken) removed.push(token);
     }
   }
-  return removed;
+  const rule = rules[seen.length - 1]!;
+  const first = seen.at(-1)![0]!;
+  const { token } = acceptedToken(evaluation, rule, first.token);
+  return { kind: 'verified', token, place: placeOf(rule, first), fields, removed };
+}
+
+/** The good tokens that the rule meets before a bad one. */
+function goodFromTheEnd(
+  evaluation: JwtEvaluation,
+  rule: CompiledJwtRule,
+  tokens: readonly FoundToken[],
+): readonly FoundToken[] {
+  const last = tokens.findLastIndex((token) => judge(evaluation, rule, token) !== OK);
+  return tokens.slice(last + 1).toReversed();
 }
 
 function acceptedToken(evaluation: JwtEvaluation, rule: CompiledJwtRule, token: string): AcceptedToken {

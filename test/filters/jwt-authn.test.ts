@@ -99,6 +99,9 @@ describe('where a JWT rule looks for tokens', () => {
     ['a quoted cookie', { fields: ['cookie', `session="${tokenA}"`] }, passes],
     ['a cookie in a second field', { fields: ['cookie', 'a=b', 'cookie', `session=${tokenA}`] }, passes],
     ['a cookie twice, one bad', { fields: ['cookie', `session=${tokenA}; session=x`] }, badFormat],
+    ['a cookie with blanks around it', { fields: ['cookie', `a=b;   session=${tokenA}  ; c=d`] }, passes],
+    ['a blank before its value', { fields: ['cookie', `session= ${tokenA}`] }, JWT_STATUS.headerBase64],
+    ['a blank behind its name', { fields: ['cookie', `session =${expiredA}`] }, noToken],
     ['a cookie of another name', { fields: ['cookie', `xsession=${expiredA}`] }, noToken],
   ];
   for (const [name, request, wanted] of customRows)
@@ -138,7 +141,7 @@ describe('the requirement of JWT rules', () => {
       'good and bad at the same places',
       [ruleA, ruleB],
       { fields: bearer(tokenA), path: `/?access_token=${expiredB}` },
-      unknownIssuer,
+      expired,
     ],
   ] as const;
   for (const [name, rules, request, wanted] of rows) {
@@ -147,13 +150,13 @@ describe('the requirement of JWT rules', () => {
     });
   }
 
-  it('gives only what the first rule that is content gives', async () => {
+  it('gives what the first rule that is content gives, and leaves the tokens of later ones', async () => {
     const first = { ...inX, outputPayloadToHeader: 'x-first' };
     const second = { ...inY, outputPayloadToHeader: 'x-second' };
     const bench = new JwtBench(jwtPlan(first, second));
     const { fields, token } = await bench.send({ fields: ['x-a', tokenA, 'x-b', tokenB] });
     assert.equal(token?.issuer, 'a');
-    assert.deepEqual(fields, ['x-first', tokenA.split('.')[1]]);
+    assert.deepEqual(fields, ['x-b', tokenB, 'x-first', tokenA.split('.')[1]]);
   });
 });
 
