@@ -103,7 +103,9 @@ function localResponse(
   if (body.length > 0 && getField(headers, 'content-type') === undefined)
     fields.push('content-type', 'text/plain');
   pushWithDate(fields, headers, serverName);
-  return { head: { status, reason: '', fields, bodyLength: body.length }, body };
+  const head = { status, reason: '', fields, bodyLength: body.length };
+  // HEAD is told how long the body would be, as Envoy does.
+  return { head: body.length === 0 ? head : { ...head, statedLength: body.length }, body };
 }
 
 function pushWithDate(fields: string[], headers: readonly string[], serverName: string): void {
@@ -119,11 +121,10 @@ export function writeError(writer: TurnWriter, code: ErrorCodeName, method: stri
   if (body.length > 0 && method !== 'HEAD') writer.writeBytes(body);
 }
 
+/** As Envoy 1.40 tells it: parameters behind a semicolon make it none. */
 function isGrpc(fields: readonly string[]): boolean {
   const type = getField(fields, 'content-type');
-  if (type === undefined || !type.startsWith('application/grpc')) return false;
-  const next = type.charCodeAt('application/grpc'.length);
-  return Number.isNaN(next) || next === 0x2b || next === 0x3b;
+  return type === 'application/grpc' || type?.startsWith('application/grpc+') === true;
 }
 
 /** Envoy's Grpc::Utility::httpToGrpcStatus. */

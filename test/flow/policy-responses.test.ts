@@ -89,7 +89,7 @@ describe('the answer to a denied request', () => {
       none['why'],
       'denied: 2 ALLOW policies apply, no rule matched; closest: foo/allow-get rule 0, missed on paths: wanted /info*, got /other',
     );
-    await mesh.sidecar.close();
+    await mesh.sidecar.drain();
     const entries = readFileSync(mesh.mesh.path('access.log'), 'utf8').trimEnd().split('\n');
     assert.match(
       entries[0]!,
