@@ -142,6 +142,33 @@ describe('ALLOW by a header', () => {
   );
 });
 
+function blocks(field: string): () => Promise<PolicyMesh> {
+  return () => PolicyMesh.start({ documents: policy('allow', `{rules: ${from(field, '10.0.0.0/8')}}`) });
+}
+
+describe('an address that a client writes itself', () => {
+  const FORGED = ['host: a', 'x-forwarded-for: 192.0.2.1, 10.1.2.3'];
+
+  describe('ipBlocks', () => {
+    rowsOf(blocks('ipBlocks'), {
+      'is not looked at: the direct peer counts': { sent: FORGED, status: 403 },
+    });
+  });
+  describe('remoteIpBlocks', () => {
+    rowsOf(blocks('remoteIpBlocks'), {
+      'is the last of x-forwarded-for, as in an Istio sidecar, whose callers are trusted with it': {
+        sent: FORGED,
+        status: 200,
+      },
+      'is not one before the last': {
+        sent: ['host: a', 'x-forwarded-for: 10.1.2.3, 192.0.2.1'],
+        status: 403,
+      },
+      'is the direct peer without one': { sent: ['host: a'], status: 403 },
+    });
+  });
+});
+
 describe('what reaches the app of a request with a header that was judged', () => {
   it('is every value, once each and in order', async () => {
     await using mesh = await PolicyMesh.start({

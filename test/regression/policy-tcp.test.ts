@@ -1,5 +1,6 @@
 /** Policies on TCP: decided after the handshake and before the app is dialled, by what is known of a connection. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { from, policy, PolicyMesh, to, when } from '../flow/policy-mesh.ts';
 
@@ -118,11 +119,19 @@ describe('a server that speaks first', () => {
     await using mesh = await PolicyMesh.start({
       documents: policy('a', `{action: DENY, rules: ${from('namespaces', 'foo')}}`),
       port: 'tcp',
+      settings: 'accessLog: {path: ./access.log, format: json}',
       app: { script: ({ socket }) => socket.write('welcome') },
     });
     using client = await mesh.connect(mesh.mesh.sleep, TCP_ALPN);
     const { bytes } = await client.readToEnd();
     assert.equal(bytes.toString(), '');
     assert.equal(mesh.app.connections.length, 0);
+    await mesh.sidecar.drain();
+    const entry = JSON.parse(readFileSync(mesh.mesh.path('access.log'), 'utf8')) as Record<string, unknown>;
+    assert.equal(
+      entry['connection_termination_details'],
+      'rbac_access_denied_matched_policy[ns[foo]-policy[a]-rule[0]]',
+    );
+    assert.deepEqual([entry['response_code'], entry['response_flags']], [0, '-']);
   });
 });
