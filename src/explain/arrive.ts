@@ -4,12 +4,14 @@
  */
 import type { PeerIdentity } from '../core/peer-identity.ts';
 import type { ConnectionFacts } from '../http/filter.ts';
+import { sniff } from '../intercept/sniff.ts';
 import { planOfPort } from '../mesh/build-snapshot.ts';
 import { chooseInboundChain, sniffNeeds } from '../mesh/inbound-chains.ts';
 import type { ChosenChain, SniffedKind } from '../mesh/inbound-chains.ts';
 import type { PortPlan, Snapshot } from '../mesh/plan.ts';
 import { serviceAccountOf, SpiffeId } from '../svid/spiffe-id.ts';
 import type { ExplainRequest } from './explain-request.ts';
+import { headBytes } from './read-head.ts';
 
 /** A connection that meets the filters of its chain. */
 export interface Arrived {
@@ -34,6 +36,7 @@ export interface TurnedAway {
 /** What a mesh client offers for HTTP/1.1, and for TCP. */
 const MESH_HTTP_ALPN = ['istio-http/1.1', 'istio', 'http/1.1'];
 const MESH_TCP_ALPN = ['istio-peer-exchange', 'istio'];
+const OPAQUE: SniffedKind = { kind: 'opaque' };
 /** The certificate is stated and has no bytes to hash. */
 const NO_HASH = '0'.repeat(64);
 
@@ -45,7 +48,7 @@ export function arrive(
 ): Arrived | TurnedAway {
   const port = request.to.port ?? defaultPort(snapshot);
   const plan = portPlan(snapshot, port, request);
-  const sniffed = sniff(plan, sniOf, request);
+  const sniffed = firstBytes(plan, sniOf, request);
   const choice = chooseInboundChain(plan, sniffed);
   if (choice.kind === 'refused') {
     const details = choice.code === 'no_filter_chain_match' ? 'filter_chain_not_found' : choice.code;
@@ -96,20 +99,19 @@ function portPlan(snapshot: Snapshot, port: number, request: ExplainRequest): Po
 }
 
 /** What the listener would know of the first bytes: it looks no further than the port needs. */
-function sniff(plan: PortPlan, sniOf: (plan: PortPlan) => string, request: ExplainRequest): SniffedKind {
+function firstBytes(plan: PortPlan, sniOf: (plan: PortPlan) => string, request: ExplainRequest): SniffedKind {
   const needs = sniffNeeds(plan);
-  if (needs === 'none') return { kind: 'opaque' };
   const { tls, from, http } = request;
-  if (tls === null && from.sans === null) {
-    return { kind: http !== null && needs === 'tls+http' ? 'http1' : 'opaque' };
+  if (needs === 'none') return OPAQUE;
+  if (tls !== null || from.sans !== null) {
+    const isMesh = from.sans !== null;
+    const offered = !isMesh ? [] : http === null ? MESH_TCP_ALPN : MESH_HTTP_ALPN;
+    return { kind: 'tls', sni: tls?.sni ?? (isMesh ? sniOf(plan) : ''), alpn: tls?.alpn ?? offered };
   }
-  const mesh = http === null ? MESH_TCP_ALPN : MESH_HTTP_ALPN;
-  const isMesh = from.sans !== null;
-  return {
-    kind: 'tls',
-    sni: tls?.sni ?? (isMesh ? sniOf(plan) : ''),
-    alpn: tls?.alpn ?? (isMesh ? mesh : []),
-  };
+  if (http === null) return OPAQUE;
+  // What does not look like HTTP is not HTTP on a port that is sniffed for it.
+  const { kind } = sniff(headBytes(http), needs);
+  return kind === 'http1' || kind === 'http2' ? { kind } : OPAQUE;
 }
 
 interface RefusedPeer {

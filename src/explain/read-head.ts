@@ -38,8 +38,8 @@ export function readHead(stated: StatedHttp, limits: Limits): Http1RequestHead |
   );
 }
 
-/** Text that is not ASCII goes as UTF-8, as clients send it. */
-function headBytes({ method, path, host, headers }: StatedHttp): Buffer {
+/** As a client sends it; text that is not ASCII goes as UTF-8. */
+export function headBytes({ method, path, host, headers }: StatedHttp): Buffer {
   let text = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n`;
   for (let i = 0; i < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\r\n`;
   return Buffer.from(`${text}\r\n`);

@@ -85,6 +85,7 @@ function readWorkload(reader: FieldReader): TargetWorkload | null {
   const namespace = workload.text('namespace');
   const serviceAccount = workload.text('serviceAccount');
   const name = workload.text('name') ?? serviceAccount;
+  const labels = workload.textMap('labels');
   if (namespace === null) {
     workload.report('namespace', 'missing_field', 'namespace is missing', 'add namespace: foo');
   }
@@ -93,7 +94,7 @@ function readWorkload(reader: FieldReader): TargetWorkload | null {
     namespace: namespace ?? '',
     name: name ?? '',
     ...(serviceAccount === null ? {} : { serviceAccount }),
-    labels: workload.textMap('labels') ?? {},
+    ...(labels === null ? {} : { labels }),
   };
 }
 

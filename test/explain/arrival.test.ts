@@ -50,6 +50,9 @@ const ROWS: readonly (readonly [string, string, string, string | null, string])[
   [AUTO, 'STRICT', MESH_TCP, 'tcp mTLS', ''],
   [AUTO, 'PERMISSIVE', PLAIN, 'http plaintext', ''],
   [AUTO, 'PERMISSIVE', PLAIN_TCP, 'tcp plaintext', ''],
+  // Not what a port that is sniffed takes for HTTP.
+  [AUTO, 'PERMISSIVE', `{${TO}, request: {method: "a b", path: c}}`, 'tcp plaintext', ''],
+  [HTTP, 'PERMISSIVE', `{${TO}, request: {method: "a b", path: c}}`, 'http plaintext', 'bad_http_version'],
   [AUTO, 'PERMISSIVE', MESH, 'http mTLS', ''],
   [AUTO, 'PERMISSIVE', `{${TO}, ${SLEEP}, tls: {alpn: [istio, istio-http/1.1]}}`, 'tcp mTLS', ''],
   [AUTO, 'PERMISSIVE', MESH_TCP, 'tcp mTLS', ''],

@@ -186,6 +186,12 @@ describe('coverage', () => {
     assert.deepEqual(both.uncovered, []);
   });
 
+  it('asks nothing of AUDIT in dry run, which does nothing', async () => {
+    const documents = policy('audit', '{action: AUDIT, rules: [{}]}', true);
+    const { rules, uncovered } = await run(documents, ['{name: a, expect: allow}']);
+    assert.deepEqual([rules, uncovered], [0, []]);
+  });
+
   it('does not take a RequestAuthentication for an AuthorizationPolicy of its name', async () => {
     const documents = `${policy('same', `{rules: [{from: [{source: {principals: ["*"]}}]}]}`)}---
 apiVersion: security.istio.io/v1

@@ -28,8 +28,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   filters: ['core', 'svid', 'path', 'wire', 'observe', 'http', 'policy'],
   upstream: ['core', 'svid', 'observe', 'tls', 'http'],
   identity: ['core', 'svid', 'wire', 'observe'],
-  // `http` for its codec and types, `svid` for stated certificates, `observe` for counters that nobody reads.
-  explain: ['core', 'svid', 'config', 'mesh', 'policy', 'path', 'filters', 'http', 'observe'],
+  // The parts of the sidecar that judge, and none that meets a network: `intercept` for what first bytes are, `http` for
+  // its codec, `svid` for stated certificates, `observe` for counters that nobody reads.
+  explain: ['core', 'svid', 'config', 'mesh', 'policy', 'path', 'filters', 'intercept', 'http', 'observe'],
   'main.ts': ['core', 'cli'],
   // The other top-level files are the maps: those that `sidecar.ts` is made of, and those of the control half, which
   // alone may use `identity`; that is checked by following imports.
