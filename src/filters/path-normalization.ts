@@ -32,6 +32,7 @@ function refuse(path: string, mode: NormalizationMode): Deny {
     body: '',
     headers: [],
     details: 'path_normalization_failed',
-    why: `pathNormalization ${mode} cannot normalise ${JSON.stringify(path)}`,
+    // The query is not normalised, and tokens may be in it.
+    why: `pathNormalization ${mode} cannot normalise ${JSON.stringify(path.replace(/\?.*/s, '?…'))}`,
   };
 }

@@ -105,7 +105,9 @@ describe('the answer to a denied request', () => {
         `{rules: ${when('request.headers[authorization]', 'Bearer wanted-secret')}}`,
       ),
     });
-    const { status } = await mesh.ask(get('/', 'authorization: Bearer sent-secret', 'cookie: sent-secret'));
+    const { status } = await mesh.ask(
+      get('/?access_token=sent-secret', 'authorization: Bearer sent-secret', 'cookie: sent-secret'),
+    );
     assert.equal(status, 403);
     const line = await mesh.sidecar.waitForLog('rbac_denied');
     assert.match(
