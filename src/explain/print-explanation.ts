@@ -11,6 +11,7 @@ const SHOWN_MISSES = 5;
 /** Of one policy; the rest is counted. */
 const SHOWN_RULES = 8;
 const SHOWN_VALUES = 8;
+const ADDRESS_FIELD = /(?:[iI]pBlocks|\.(?:source|remote|destination)\.ip)$/;
 
 /** Ends with a newline. */
 export function printExplanation(explanation: Explanation): string {
@@ -18,9 +19,26 @@ export function printExplanation(explanation: Explanation): string {
   const lines = [`arrival  ${arrival.chain ?? 'refused'} under ${arrival.mode} by ${arrival.modeFrom}`];
   if (path.received !== null) lines.push(`path     ${pathLine(path)}`);
   for (const step of steps) lines.push(...stepLines(step));
+  const unstated = unstatedAddress(steps);
+  if (unstated !== null) lines.push(`note     ${unstated}`);
   lines.push(explanation.reason);
   if (explanation.verdict === 'deny') lines.push(`the client gets ${seenAs(explanation)}`);
   return `${lines.join('\n')}\n`;
+}
+
+/** Rules on addresses have been asked about nothing: live, there always is one. */
+function unstatedAddress(steps: readonly ExplanationStep[]): string | null {
+  for (const { policies } of steps) {
+    for (const { name, namespace, rules } of policies) {
+      for (const { fields, index } of rules) {
+        const field = fields.find((one) => one.got.length === 0 && ADDRESS_FIELD.test(one.field));
+        if (field === undefined) continue;
+        const where = field.field.endsWith('.destination.ip') ? 'to.ip' : 'from.ip';
+        return `${namespace}/${name} rule ${index} looks at an address that the request does not state: add ${where}`;
+      }
+    }
+  }
+  return null;
 }
 
 function seenAs({ details, status }: Explanation): string {

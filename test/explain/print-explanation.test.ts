@@ -43,6 +43,22 @@ describe('the text of an explanation', () => {
     assert.match(dry, /^dry run {2}would have been denied: DENY foo\/all rule 0$/m);
   });
 
+  it('notes where a rule looks at an address that the request does not state', async () => {
+    for (const [spec, where] of [
+      ['{from: [{source: {ipBlocks: [10.0.0.0/8]}}]}', 'from.ip'],
+      ['{from: [{source: {notRemoteIpBlocks: [10.0.0.0/8]}}]}', 'from.ip'],
+      ['{when: [{key: destination.ip, values: [10.0.0.1]}]}', 'to.ip'],
+    ]) {
+      const documents = policy('ip', `{action: DENY, rules: [${spec}]}`);
+      const unstated = printExplanation(await ask(documents, '{}'));
+      assert.ok(
+        unstated.includes(`foo/ip rule 0 looks at an address that the request does not state: add ${where}`),
+      );
+      const stated = printExplanation(await ask(documents, '{from: {ip: 10.0.0.9}, to: {ip: 10.0.0.2}}'));
+      assert.ok(!stated.includes('note '));
+    }
+  });
+
   it('shows those that matched, the closest few, and how many more there are', async () => {
     const many = Array.from({ length: 40 }, (_, index) =>
       policy(
