@@ -8,6 +8,7 @@ import { FieldReader } from '../config/field-reader.ts';
 import { formatProblem, ProblemList } from '../config/problem.ts';
 import { fileSource } from '../config/source-text.ts';
 import { parseYaml } from '../config/yaml-tree.ts';
+import { MeshError } from '../core/errors.ts';
 import { verifyOwnIdentity } from '../svid/own-identity.ts';
 import type { InlineSecrets } from '../translate/downstream-tls.ts';
 import { UsageError } from './command.ts';
@@ -16,13 +17,18 @@ import { readTextFile } from './explain-inputs.ts';
 const NAMES = ['certificateChain', 'privateKey', 'trustBundle'] as const;
 const EXAMPLE = '{certificateChain: cert-chain.pem, privateKey: key.pem, trustBundle: root-cert.pem}';
 
-/** Paths are relative to the folder of `file`. */
+/** Paths are relative to the folder of `file`. Throws `UsageError` for the file, `MeshError` for what it names. */
 export function readInlineSecrets(file: string): InlineSecrets {
   const paths = readPaths(file);
   const texts = NAMES.map((name) => readTextFile(resolve(dirname(file), paths[name])));
   const [chain = '', key = '', bundle = ''] = texts;
   const answer = verifyOwnIdentity(chain, key, bundle, Date.now());
-  if (!answer.ok) throw new UsageError(`Cannot use --inline-secrets ${file}: ${answer.reasons.join('; ')}`);
+  if (!answer.ok) {
+    throw new MeshError(
+      'identity_invalid',
+      `Cannot use --inline-secrets ${file}: ${answer.reasons.join('; ')}`,
+    );
+  }
   const { bundlePem, chainPem, keyPem } = answer.identity;
   return { certificateChain: chainPem, privateKey: keyPem, trustBundle: bundlePem };
 }

@@ -1,8 +1,10 @@
 /** `postern translate`: a workload's inbound listener as Envoy's configuration, as Istio's control plane would send it. */
 import { stringify } from 'yaml';
+import { MeshError, whyOf } from '../core/errors.ts';
 import type { FetchedKeySet } from '../core/jwt-plan.ts';
 import { loadExplainTarget } from '../explain/explain-target.ts';
 import type { Snapshot } from '../mesh/plan.ts';
+import type { InlineSecrets } from '../translate/downstream-tls.ts';
 import { translateInbound } from '../translate/translate-inbound.ts';
 import { EXIT_NEGATIVE, EXIT_OK, listFlag, textFlag, UsageError } from './command.ts';
 import type { Command, ParsedArguments } from './command.ts';
@@ -41,7 +43,14 @@ export const translateCommand: Command = {
     const workload = readWorkloadFlags(parsed);
     const jwks = readJwksFlags(parsed);
     const secretsFile = textFlag(parsed, 'inline-secrets');
-    const inlineSecrets = secretsFile === undefined ? null : readInlineSecrets(secretsFile);
+    let inlineSecrets: InlineSecrets | null = null;
+    try {
+      if (secretsFile !== undefined) inlineSecrets = readInlineSecrets(secretsFile);
+    } catch (thrown) {
+      if (!(thrown instanceof MeshError)) throw thrown;
+      process.stderr.write(`postern: ${whyOf(thrown)}\n`);
+      return EXIT_NEGATIVE;
+    }
     const loaded = loadExplainTarget({ paths, text: '', folder: process.cwd(), workload, jwks });
     if (reportFindings(loaded.problems)) return EXIT_NEGATIVE;
     if (loaded.target === null) {
