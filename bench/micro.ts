@@ -21,6 +21,8 @@ import { compileAccessLogFormat } from '../src/observe/access-log-format.ts';
 import { normalizePath } from '../src/path/normalize-path.ts';
 import { checkSvid, isSvidProblem } from '../src/svid/check-svid.ts';
 
+if (process.argv[2] === 'policy') await import('./micro-policy.ts').then(() => process.exit());
+
 const { values } = parseArgs({ options: { seconds: { type: 'string', default: '0.3' } } });
 const seconds = Number(values.seconds);
 if (!(seconds > 0)) {

@@ -54,7 +54,8 @@ export type FieldKind =
   | 'claim'
   | 'filterMetadata';
 
-const HTTP_ONLY: ReadonlySet<FieldKind> = new Set([
+/** Fields of requests, which connections do not have. */
+export const HTTP_ONLY: ReadonlySet<FieldKind> = new Set([
   'requestPrincipals',
   'hosts',
   'methods',

@@ -6,76 +6,98 @@
  */
 import type { AuthorizationPlan, PlannedPolicy, PolicyAction } from '../core/authorization-plan.ts';
 import { CompiledRule } from './compiled-rule.ts';
-import { compileRule } from './compile-rule.ts';
+import { compileRule, hasHttpField } from './compile-rule.ts';
 import { CompiledRuleSet } from './compiled-rule-set.ts';
 import type { CompiledPolicy } from './compiled-rule-set.ts';
 import type { ActionRules, CompiledPolicies, CustomRules, RuleSet } from './decision.ts';
 
 /** `trustDomains`: the mesh's own first, then its aliases. */
 export function compilePolicies(plan: AuthorizationPlan, trustDomains: readonly string[]): CompiledPolicies {
-  return {
-    http: compileActions(plan.policies, trustDomains, false),
-    tcp: compileActions(plan.policies, trustDomains, true),
-  };
+  const http = new ActionCompiler(plan.policies, trustDomains, null);
+  const tcp = new ActionCompiler(plan.policies, trustDomains, http);
+  return { http: http.compile(), tcp: tcp.compile() };
 }
 
-function compileActions(
-  policies: readonly PlannedPolicy[],
-  trustDomains: readonly string[],
-  forTcp: boolean,
-): ActionRules {
-  function compileSet(action: PolicyAction, chosen: readonly PlannedPolicy[]): RuleSet {
-    return new CompiledRuleSet(
-      action,
-      chosen.map((policy) => compilePolicy(policy, trustDomains, forTcp)),
-    );
+/** All actions for HTTP, or after that for TCP: what means the same there is taken over, not compiled again. */
+class ActionCompiler {
+  readonly #policies: readonly PlannedPolicy[];
+  readonly #trustDomains: readonly string[];
+  readonly #http: ActionCompiler | null;
+  readonly #compiled = new Map<PlannedPolicy, CompiledPolicy>();
+  /** By action, dry run and provider. */
+  readonly #sets = new Map<string, RuleSet>();
+
+  constructor(
+    policies: readonly PlannedPolicy[],
+    trustDomains: readonly string[],
+    http: ActionCompiler | null,
+  ) {
+    this.#policies = policies;
+    this.#trustDomains = trustDomains;
+    this.#http = http;
   }
 
-  function setOf(action: PolicyAction, dryRun: boolean): RuleSet | null {
-    const chosen = policies.filter((policy) => policy.action === action && policy.dryRun === dryRun);
-    return chosen.length === 0 ? null : compileSet(action, chosen);
+  compile(): ActionRules {
+    return {
+      custom: this.#customOf(false),
+      customShadow: this.#customOf(true),
+      audit: this.#setOf('AUDIT', false),
+      deny: this.#setOf('DENY', false),
+      denyShadow: this.#setOf('DENY', true),
+      allow: this.#setOf('ALLOW', false),
+      allowShadow: this.#setOf('ALLOW', true),
+    };
   }
 
-  function customOf(dryRun: boolean): CustomRules[] {
-    const chosen = policies.filter((policy) => policy.action === 'CUSTOM' && policy.dryRun === dryRun);
-    const byProvider = Map.groupBy(chosen, (policy) =>
+  #setOf(action: PolicyAction, dryRun: boolean): RuleSet | null {
+    const chosen = this.#choose(action, dryRun);
+    return chosen.length === 0 ? null : this.#compileSet(JSON.stringify([action, dryRun]), action, chosen);
+  }
+
+  #customOf(dryRun: boolean): CustomRules[] {
+    const byProvider = Map.groupBy(this.#choose('CUSTOM', dryRun), (policy) =>
       JSON.stringify([policy.provider, policy.providerProblem]),
     );
     return [...byProvider]
       .toSorted(([one], [other]) => (one < other ? -1 : 1))
-      .map(([, ofProvider]) => ({
-        provider: ofProvider[0]?.provider ?? '',
-        problem: ofProvider[0]?.providerProblem ?? '',
-        rules: compileSet('CUSTOM', ofProvider),
+      .map(([id, chosen]) => ({
+        provider: chosen[0]?.provider ?? '',
+        problem: chosen[0]?.providerProblem ?? '',
+        rules: this.#compileSet(JSON.stringify(['CUSTOM', dryRun, id]), 'CUSTOM', chosen),
       }));
   }
 
-  return {
-    custom: customOf(false),
-    customShadow: customOf(true),
-    audit: setOf('AUDIT', false),
-    deny: setOf('DENY', false),
-    denyShadow: setOf('DENY', true),
-    allow: setOf('ALLOW', false),
-    allowShadow: setOf('ALLOW', true),
-  };
-}
+  #choose(action: PolicyAction, dryRun: boolean): PlannedPolicy[] {
+    return this.#policies.filter((policy) => policy.action === action && policy.dryRun === dryRun);
+  }
 
-function compilePolicy(
-  policy: PlannedPolicy,
-  trustDomains: readonly string[],
-  forTcp: boolean,
-): CompiledPolicy {
-  const { namespace, name, scope, action } = policy;
-  const key = `ns[${namespace}]-policy[${name}]`;
-  const rules = policy.rules.map((rule, index) => {
-    const parts = compileRule(rule, { action, namespace, trustDomains, forTcp });
-    return new CompiledRule(
-      { key: ruleKey(policy, `${key}-rule[${index}]`), namespace, name, rule: index },
-      parts,
+  #compileSet(id: string, action: PolicyAction, chosen: readonly PlannedPolicy[]): RuleSet {
+    const compiled = chosen.map((policy) => this.#compilePolicy(policy));
+    // None had to be compiled for TCP.
+    const isTakenOver = chosen.every((policy) => !this.#compiled.has(policy));
+    const known = this.#http !== null && isTakenOver ? this.#http.#sets.get(id) : undefined;
+    const set = known ?? new CompiledRuleSet(action, compiled);
+    this.#sets.set(id, set);
+    return set;
+  }
+
+  #compilePolicy(policy: PlannedPolicy): CompiledPolicy {
+    const known = this.#http === null ? undefined : this.#http.#compiled.get(policy);
+    if (known !== undefined && !policy.rules.some(hasHttpField)) return known;
+    const { namespace, name, scope, action } = policy;
+    const key = `ns[${namespace}]-policy[${name}]`;
+    const context = { action, namespace, trustDomains: this.#trustDomains, forTcp: this.#http !== null };
+    const rules = policy.rules.map(
+      (rule, index) =>
+        new CompiledRule(
+          { key: ruleKey(policy, `${key}-rule[${index}]`), namespace, name, rule: index },
+          compileRule(rule, context),
+        ),
     );
-  });
-  return { key, namespace, name, scope, rules };
+    const compiled = { key, namespace, name, scope, rules };
+    this.#compiled.set(policy, compiled);
+    return compiled;
+  }
 }
 
 /** Envoy's name of a rule as Istio 1.30 and later write it. */

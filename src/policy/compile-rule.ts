@@ -8,7 +8,7 @@ import type {
   PolicySource,
 } from '../core/authorization-plan.ts';
 import { Clause, UnusableClause } from './clause.ts';
-import { compileField } from './compile-field.ts';
+import { HTTP_ONLY, compileField } from './compile-field.ts';
 import type { FieldContext, FieldKind, StatedField } from './compile-field.ts';
 import type { Conjunction, RuleParts } from './compiled-rule.ts';
 import { parseConditionKey } from './condition-key.ts';
@@ -42,6 +42,22 @@ const OPERATION_FIELDS: readonly Row<PolicyOperation>[] = [
   ['ports', 'ports', false],
   ['notPorts', 'ports', true],
 ];
+
+/** Whether a rule has a field of HTTP's, so that it means something else on a TCP chain. */
+export function hasHttpField(rule: PolicyRule): boolean {
+  return (
+    rule.from.some((source) => hasHttpRow(source, SOURCE_FIELDS)) ||
+    rule.to.some((operation) => hasHttpRow(operation, OPERATION_FIELDS)) ||
+    rule.when.some(({ key }) => HTTP_ONLY.has(parseConditionKey(key)?.kind ?? 'header'))
+  );
+}
+
+function hasHttpRow<Part extends Readonly<Record<keyof Part, readonly string[]>>>(
+  part: Part,
+  rows: readonly Row<Part>[],
+): boolean {
+  return rows.some(([name, kind]) => HTTP_ONLY.has(kind) && part[name].length > 0);
+}
 
 export function compileRule(rule: PolicyRule, context: FieldContext): RuleParts {
   const compiler = new RuleCompiler(context);

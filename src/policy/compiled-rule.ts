@@ -26,24 +26,29 @@ export class CompiledRule {
   /** What a decision names; one object for all decisions. */
   readonly matched: MatchedRule;
   readonly dropped: boolean;
-  readonly #parts: RuleParts;
+  readonly #from: readonly Conjunction[];
+  readonly #to: readonly Conjunction[];
+  readonly #when: Conjunction;
+  readonly #stated: RuleParts['stated'];
 
   constructor(matched: MatchedRule, parts: RuleParts) {
     this.matched = matched;
     this.dropped = parts.dropped;
-    this.#parts = parts;
+    this.#from = parts.from;
+    this.#to = parts.to;
+    this.#when = parts.when;
+    this.#stated = parts.stated;
   }
 
   matches(view: RequestView): boolean {
-    const { from, to, when } = this.#parts;
-    return holdAll(when, view) && holdAny(to, view) && holdAny(from, view);
+    return holdAll(this.#when, view) && holdAny(this.#to, view) && holdAny(this.#from, view);
   }
 
   explain(view: RequestView): RuleTrace {
     return {
       index: this.matched.rule,
       matched: !this.dropped && this.matches(view),
-      fields: this.#parts.stated.map((clause) => clause.trace(view)),
+      fields: this.#stated.map((clause) => clause.trace(view)),
     };
   }
 
@@ -52,9 +57,8 @@ export class CompiledRule {
    * it has to be looked at every time.
    */
   covers(): readonly (readonly IndexKey[])[] {
-    const { from, to, when } = this.#parts;
-    const single = when.filter((clause) => !clause.negated).map((clause) => clause.field.keys);
-    return [...single, ...coversOf(from), ...coversOf(to)];
+    const single = this.#when.filter((clause) => !clause.negated).map((clause) => clause.field.keys);
+    return [...single, ...coversOf(this.#from), ...coversOf(this.#to)];
   }
 }
 

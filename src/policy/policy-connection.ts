@@ -12,7 +12,7 @@ export class PolicyConnection {
   readonly peer: IpAddress | null;
   readonly destination: IpAddress | null;
   /** By index: which rules its identities, addresses, port and SNI could match. Dropped with the index. */
-  readonly #postings = new WeakMap<object, readonly Postings[]>();
+  #postings: WeakMap<object, readonly Postings[]> | null = null;
 
   constructor(facts: PolicyConnectionFacts) {
     this.facts = facts;
@@ -24,6 +24,7 @@ export class PolicyConnection {
   postingsOf(index: {
     findForConnection(connection: PolicyConnection): readonly Postings[];
   }): readonly Postings[] {
+    this.#postings ??= new WeakMap();
     const known = this.#postings.get(index);
     if (known !== undefined) return known;
     const found = index.findForConnection(this);

@@ -18,6 +18,8 @@ export function expandTrustDomains(values: readonly string[], trustDomains: read
 }
 
 function expandPrincipal(principal: string, trustDomains: readonly string[]): string[] {
+  // The common case by far: nothing to migrate.
+  if (trustDomains.length === 1 && principal.startsWith(`${trustDomains[0]}/`)) return [principal];
   const [domain = '', ...steps] = principal.split('/');
   if (steps.length !== 4 || domain === '*' || trustDomains.length === 0) return [principal];
   if (domain !== LOCAL && !trustDomains.some((known) => overlap(domain, known))) return [principal];

@@ -107,16 +107,10 @@ export class RuleIndex {
 /** For each rule the keys that it is found by; null: none. */
 function chooseCovers(rules: readonly CompiledRule[]): (readonly IndexKey[] | null)[] {
   const covers = rules.map((rule) => rule.covers());
-  const users = new Map<string, number>();
-  for (const choices of covers) {
-    for (const keys of choices) {
-      for (const key of keys) {
-        const name = keyName(key);
-        users.set(name, (users.get(name) ?? 0) + 1);
-      }
-    }
-  }
+  let users: ReadonlyMap<string, number> | null = null;
   return covers.map((choices) => {
+    if (choices.length < 2) return choices[0] ?? null;
+    users ??= countUsers(covers);
     let chosen: readonly IndexKey[] | null = null;
     let lowest = Infinity;
     for (const keys of choices) {
@@ -126,6 +120,18 @@ function chooseCovers(rules: readonly CompiledRule[]): (readonly IndexKey[] | nu
     }
     return chosen;
   });
+}
+
+/** By key: how many rules could stand under it. */
+function countUsers(covers: readonly (readonly (readonly IndexKey[])[])[]): ReadonlyMap<string, number> {
+  const users = new Map<string, number>();
+  for (const keys of covers.flat()) {
+    for (const key of keys) {
+      const name = keyName(key);
+      users.set(name, (users.get(name) ?? 0) + 1);
+    }
+  }
+  return users;
 }
 
 function keyName(key: IndexKey): string {
