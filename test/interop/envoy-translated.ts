@@ -122,8 +122,8 @@ function listenerOf(listener: TranslatedListener, index: number): object {
   };
 }
 
-/** Of this process only: others run their own Envoys at the same time. */
+/** Of this process only, for 4,000 listeners: others run their own Envoys at the same time. */
 function hostOf(index: number): string {
-  const [high, low] = [(process.pid >> 8) & 0x7f, process.pid & 0xff];
-  return `127.${128 + high}.${low}.${index + 1}`;
+  const [high, low] = [process.pid & 0x7f, (process.pid >> 7) & 0xf];
+  return `127.${128 + high}.${low * 16 + Math.floor(index / 250)}.${(index % 250) + 1}`;
 }
