@@ -10,6 +10,7 @@ import { XfccFilter } from '../filters/xfcc.ts';
 import type { RequestHead } from '../http/exchange.ts';
 import type { ConnectionFacts, RequestContext } from '../http/filter.ts';
 import { Http1RequestHead } from '../http/request-head.ts';
+import { denyResponse } from '../http/respond-error.ts';
 import { arrive, chainName } from './arrive.ts';
 import type { Arrived } from './arrive.ts';
 import { TokenStep } from './check-token.ts';
@@ -72,7 +73,7 @@ async function explainHttp(
     // They answer in the same turn.
     if (verdict instanceof Promise || verdict.kind === 'continue') continue;
     const { details, status, why } = verdict;
-    return report.end({ ...DENIED, status, details, reason: `denied: ${why}` }, []);
+    return report.end(asSeen({ ...DENIED, status, details, reason: `denied: ${why}` }, head), []);
   }
   report.normalised = withoutQuery(head.path);
   const steps = new StepList();
@@ -82,10 +83,26 @@ async function explainHttp(
     request: policyRequestOf(context),
   });
   const custom = explainCustom(subject(), request.extAuthz, snapshot.authorization.providers, steps);
-  if (custom !== null) return report.end(custom, steps.finished());
+  if (custom !== null) return report.end(asSeen(custom, head), steps.finished());
   const refused = await tokens.judge(context, steps);
-  if (refused !== null) return report.end(refused, steps.finished());
-  return report.end(explainAccess(subject(), steps), steps.finished());
+  if (refused !== null) return report.end(asSeen(refused, head), steps.finished());
+  return report.end(asSeen(explainAccess(subject(), steps), head), steps.finished());
+}
+
+/** With the status that the client sees: a gRPC call is always answered 200, and the refusal is its grpc-status. */
+function asSeen(ending: Ending, { fields }: RequestHead): Ending {
+  if (ending.status === null) return ending;
+  const { details, reason, status } = ending;
+  const deny = {
+    kind: 'deny',
+    code: 'rbac_denied',
+    status,
+    body: '',
+    headers: [],
+    details,
+    why: reason,
+  } as const;
+  return { ...ending, status: denyResponse(deny, fields).head.status };
 }
 
 function edgeFilters({

@@ -50,7 +50,10 @@ export interface ClosestMiss {
 
 export interface Explanation {
   readonly verdict: Verdict;
-  /** The status that the client gets; null: the app's own, or none, since the connection is closed. */
+  /**
+   * The HTTP status that the client gets, 200 for gRPC calls, which are refused by grpc-status; null: the app's own, or
+   * none, since the connection is closed.
+   */
   readonly status: number | null;
   /** RESPONSE_CODE_DETAILS, or why the connection is closed; '' where it is let through. */
   readonly details: string;

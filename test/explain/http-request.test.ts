@@ -192,6 +192,15 @@ describe('AUDIT, DENY and ALLOW', () => {
     assert.deepEqual(stepOf(explanation, 'ALLOW'), { step: 'ALLOW', policies: [], outcome: 'not reached' });
   });
 
+  it('answer a gRPC call with 200, as the wire does', async () => {
+    const headers = 'headers: {content-type: application/grpc+proto}';
+    const explanation = await ask(ALLOW_GET, `request: {method: POST, path: /pkg.Svc/Do, ${headers}}`);
+    assert.deepEqual(
+      [explanation.verdict, explanation.status, explanation.details],
+      ['deny', 200, 'rbac_access_denied_matched_policy[none]'],
+    );
+  });
+
   it('tell an ALLOW policy without rules', async () => {
     const explanation = await ask(policy('deny-all', '{}'), '{}');
     assert.equal(explanation.reason, 'denied: 1 ALLOW policy applies, and it has no rule that could match');
