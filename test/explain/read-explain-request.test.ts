@@ -21,7 +21,7 @@ describe('a request file', () => {
     assert.equal(extAuthz('opa'), null);
   });
 
-  it('holds all that contract and help name', () => {
+  it('holds every key that there is', () => {
     const { extAuthz, ...rest } = read(`
 to: {port: 8080, ip: 10.0.0.2}
 from: {principal: cluster.local/ns/foo/sa/sleep, ip: 10.0.0.9}
