@@ -6,6 +6,7 @@
 import { formatAddress } from './core/address.ts';
 import { ERROR_CODES } from './core/errors.ts';
 import type { ErrorCodeName } from './core/errors.ts';
+import type { Deny } from './http/filter.ts';
 import type { EntrySink } from './http/http-connection.ts';
 import type { AcceptedConnection, RefusedConnection } from './intercept/arrival.ts';
 import type { LiveConnection } from './intercept/live-connections.ts';
@@ -131,13 +132,15 @@ export class ConnectionLog {
     );
   }
 
-  /** A change of policy or trust ends a live connection; whoever judges closes it. */
-  closedByChange(connection: LiveConnection, reason: ErrorCodeName): void {
-    this.#counters.addRefused(reason);
+  /** A change of policy or trust ends a live connection; whoever judges closes it, with the code that this answers. */
+  closedByChange(connection: LiveConnection, refused: ErrorCodeName | Deny): ErrorCodeName {
+    const code = typeof refused === 'string' ? refused : refused.code;
+    this.#counters.addRefused(code);
     this.#loggers.get('intercept').info(
-      reason,
+      code,
       {
         ...who(connection),
+        ...(typeof refused === 'string' ? {} : { details: refused.details, why: refused.why }),
         chain: connection.chain,
         ...(connection.peer === null
           ? {}
@@ -145,6 +148,7 @@ export class ConnectionLog {
       },
       'A live connection is closed: the configuration or trust now in force would not let it in',
     );
+    return code;
   }
 
   acceptFailed(error: Error): void {

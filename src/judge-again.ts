@@ -5,12 +5,11 @@
  */
 import type { TLSSocket } from 'node:tls';
 import type { ErrorCodeName } from './core/errors.ts';
-import { policyConnectionOf } from './filters/policy-facts.ts';
-import type { ConnectionFacts } from './http/filter.ts';
+import { denyOpenConnection } from './filters/rbac-denial.ts';
+import type { ConnectionFacts, Deny } from './http/filter.ts';
 import type { InForce } from './in-force.ts';
 import type { LiveConnection } from './intercept/live-connections.ts';
 import { planOfPort } from './mesh/build-snapshot.ts';
-import { decideAccess } from './policy/decide-access.ts';
 import type { InboundTls } from './tls/inbound-tls.ts';
 
 /** What is known of an inbound connection in service. */
@@ -20,13 +19,13 @@ export interface JudgedInbound {
   readonly secured: TLSSocket | null;
 }
 
-/** null: it lives on. Connections that are not in service yet meet the new rules by themselves. */
+/** null: it lives on; a denial says which policy ends it. Connections that are not in service yet meet the new rules by themselves. */
 export function judgeInboundAgain(
   connection: LiveConnection,
   judged: JudgedInbound | undefined,
   inForce: InForce,
   tls: InboundTls,
-): ErrorCodeName | null {
+): ErrorCodeName | Deny | null {
   if (judged === undefined || (connection.phase !== 'http' && connection.phase !== 'tcp')) return null;
   const plan = planOfPort(inForce.snapshot!, connection.destination.port);
   if (plan.protocol === 'http2') return 'http2_not_supported';
@@ -40,6 +39,5 @@ export function judgeInboundAgain(
     if (refused !== null) return refused;
   }
   if (connection.phase === 'http') return null;
-  const decision = decideAccess(inForce.policy.policies.tcp, policyConnectionOf(judged.facts), null);
-  return decision.allowed ? null : 'rbac_denied';
+  return denyOpenConnection(inForce.policy.policies.tcp, judged.facts);
 }

@@ -360,13 +360,13 @@ export class Sidecar {
   }
 
   #judge(connection: LiveConnection, snapshot: Snapshot): ErrorCodeName | null {
-    const reason =
+    const refused =
       connection.direction === 'outbound'
         ? (this.#outboundJudges.get(connection)?.() ?? null)
         : judgeInboundAgain(connection, this.#served.get(connection), this.#inForce, this.#tls);
-    if (reason === null) connection.policyGeneration = snapshot.generation;
-    else this.#log.closedByChange(connection, reason);
-    return reason;
+    if (refused !== null) return this.#log.closedByChange(connection, refused);
+    connection.policyGeneration = snapshot.generation;
+    return null;
   }
 
   // --- the end

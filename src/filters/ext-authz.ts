@@ -22,8 +22,7 @@ import type { AllowAnswer, CheckAnswer, CheckedBody, DenyAnswer, HeaderChange } 
 import { applyChange, applyToRequest, writableChanges } from './ext-authz-changes.ts';
 import type { ExtAuthzClient } from './ext-authz-client.ts';
 import { policyConnectionOf, policyRequestOf } from './policy-facts.ts';
-
-const BAD_SUFFIX = '-deny-due-to-bad-CUSTOM-action';
+import { denialUnasked } from './rbac-denial.ts';
 
 /** Tells the app that nobody was asked; a client's own is dropped with all `x-envoy-*`. */
 const FAILURE_MODE_HEADER = 'x-envoy-auth-failure-mode-allowed';
@@ -64,7 +63,7 @@ export class ExtAuthzFilter implements Filter {
       return CONTINUE;
     }
     if (provider === null || client === null || http!.problem !== '')
-      return denyUnasked(matched, http!.problem);
+      return denialUnasked(matched, http!.problem);
     return this.#judgeRequest(request, provider, client, matched);
   }
 
@@ -82,7 +81,7 @@ export class ExtAuthzFilter implements Filter {
       return CONTINUE;
     }
     if (provider === null || client === null || tcp!.problem !== '')
-      return denyUnasked(matched, tcp!.problem);
+      return denialUnasked(matched, tcp!.problem);
     return this.#judgeConnection(connection, wait, provider, client, matched);
   }
 
@@ -233,13 +232,6 @@ function deny(
   headers: readonly string[] = [],
 ): Deny {
   return { kind: 'deny', code, status, body, headers, details, why };
-}
-
-function denyUnasked({ key }: MatchedRule, problem: string): Deny {
-  const full = key.endsWith(BAD_SUFFIX) ? key : key + BAD_SUFFIX;
-  const details = `rbac_access_denied_matched_policy[${full.replaceAll(/\s/g, '_')}]`;
-  const why = `CUSTOM ${key}: the provider cannot be asked: ${problem}`;
-  return deny('rbac_denied', 403, details, why, 'RBAC: access denied');
 }
 
 function tooLarge(why: string, maxBytes: number): Deny {

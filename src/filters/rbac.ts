@@ -4,7 +4,7 @@
  * A denial is Envoy's 403, or the end of a TCP connection before the app is dialled; which policy, which rule and what
  * was wanted and got is for the log alone. Dry run is logged and counted, and changes nothing.
  */
-import type { ConnectionFacts, Deny, Filter, RequestContext, Verdict } from '../http/filter.ts';
+import type { ConnectionFacts, Filter, RequestContext, Verdict } from '../http/filter.ts';
 import { CONTINUE } from '../http/filter.ts';
 import type { Log, LogFields } from '../observe/log.ts';
 import type { RbacCounters } from '../observe/policy-counters.ts';
@@ -14,22 +14,16 @@ import type {
   ActionRules,
   CompiledPolicies,
   MatchedRule,
-  RuleSet,
   ShadowDecision,
 } from '../policy/decision.ts';
-import type { PolicyConnection } from '../policy/policy-connection.ts';
-import type { PolicyRequest } from '../policy/policy-request.ts';
 import { ExplanationBudget } from './explanation-budget.ts';
 import { policyConnectionOf, policyRequestOf } from './policy-facts.ts';
 import { countDecision, countShadow } from './rbac-count.ts';
-import { reasonOfMatch, reasonOfNoMatch } from './rbac-reason.ts';
+import { denialOf, DENIALS, reasonOf } from './rbac-denial.ts';
+import type { Judged } from './rbac-denial.ts';
 
-/** Of the whole worker: there may be a filter for every port. Each kind has its own, so that none starves the other. */
-const DENIALS = new ExplanationBudget();
+/** Of the whole worker, and not that of denials: neither starves the other. */
 const DRY_RUNS = new ExplanationBudget();
-
-/** Looking for the closest of more would hold all connections up for several milliseconds (10 µs a rule). */
-const MAX_RULES_EXPLAINED = 500;
 
 export interface RbacFilterOptions {
   readonly policies: CompiledPolicies;
@@ -39,14 +33,11 @@ export interface RbacFilterOptions {
   readonly budgets?: { readonly denials: ExplanationBudget; readonly dryRuns: ExplanationBudget };
 }
 
-/** What is judged, as rules, counters and logs need it. */
-interface Subject {
-  readonly rules: ActionRules;
+/** What is judged, with what counts and logs it. */
+interface Subject extends Judged {
   readonly counters: RbacCounters;
   readonly facts: ConnectionFacts;
-  readonly connection: PolicyConnection;
-  /** Both null on TCP. */
-  readonly request: PolicyRequest | null;
+  /** null on TCP. */
   readonly context: RequestContext | null;
 }
 
@@ -84,26 +75,14 @@ export class RbacFilter implements Filter {
 
   onConnection(facts: ConnectionFacts): Verdict {
     if (this.#tcpIdle) return CONTINUE;
-    return this.#judge(this.#tcpSubject(facts));
-  }
-
-  /** An open TCP connection by these rules: nothing is counted or logged. null: it may stay. */
-  judgeAgain(facts: ConnectionFacts): Deny | null {
-    if (this.#tcpIdle) return null;
-    const subject = this.#tcpSubject(facts);
-    const decision = decideAccess(subject.rules, subject.connection, null);
-    return decision.allowed ? null : this.#denial(subject, decision);
-  }
-
-  #tcpSubject(facts: ConnectionFacts): Subject {
-    return {
+    return this.#judge({
       rules: this.#policies.tcp,
       counters: this.#counters.tcp,
       facts,
       connection: policyConnectionOf(facts),
       request: null,
       context: null,
-    };
+    });
   }
 
   #judge(subject: Subject): Verdict {
@@ -116,27 +95,7 @@ export class RbacFilter implements Filter {
       countShadow(counters, decision, decision.shadow);
       this.#noteShadow(subject, decision, decision.shadow);
     }
-    return decision.allowed ? CONTINUE : this.#denial(subject, decision);
-  }
-
-  #denial(subject: Subject, decision: AccessDecision): Deny {
-    const key = (decision.matched?.key ?? 'none').replaceAll(/\s/g, '_');
-    return {
-      kind: 'deny',
-      code: 'rbac_denied',
-      status: 403,
-      body: 'RBAC: access denied',
-      headers: [],
-      details: `rbac_access_denied_matched_policy[${key}]`,
-      why: this.#whyDenied(subject, decision.step === 'DENY' ? 'DENY' : 'ALLOW', decision.matched),
-    };
-  }
-
-  #whyDenied(subject: Subject, action: 'DENY' | 'ALLOW', matched: MatchedRule | null): string {
-    const { rules, connection, request } = subject;
-    const set = action === 'DENY' ? rules.deny : rules.allow;
-    const reason = reasonOf(this.#denials, set, action, matched, connection, request);
-    return matched === null ? `denied: ${reason}` : `denied by ${reason}`;
+    return decision.allowed ? CONTINUE : denialOf(subject, decision, this.#denials);
   }
 
   /** CUSTOM in dry run: whether the provider would have been asked. It never is. */
@@ -161,7 +120,7 @@ export class RbacFilter implements Filter {
   #noteShadow(subject: Subject, decision: AccessDecision, shadow: ShadowDecision): void {
     const differs = shadow.allowed !== decision.allowed;
     if (!differs && !this.#log.debugEnabled) return;
-    const { rules, connection, request, facts, context } = subject;
+    const { rules, facts, context } = subject;
     const byDeny = shadow.deny?.denied === true;
     const matched = (byDeny ? shadow.deny?.matched : shadow.allow?.matched) ?? null;
     const action = byDeny ? 'DENY' : 'ALLOW';
@@ -173,7 +132,7 @@ export class RbacFilter implements Filter {
     };
     const message = `Dry run: would have been ${shadow.allowed ? 'allowed' : 'denied'}`;
     if (differs) {
-      const why = reasonOf(this.#dryRuns, set, action, matched, connection, request);
+      const why = reasonOf(subject, set, action, matched, this.#dryRuns);
       this.#log.info('rbac_dry_run', { ...fields, why }, message);
     } else this.#log.debug('rbac_dry_run', fields, message);
   }
@@ -214,28 +173,6 @@ function isIdle(rules: ActionRules): boolean {
     rules.allowShadow === null &&
     rules.customShadow.length === 0
   );
-}
-
-/** The sentence without "denied"; a shorter one for very many rules, or when the budget is spent. */
-function reasonOf(
-  budget: ExplanationBudget,
-  set: RuleSet | null,
-  action: 'DENY' | 'ALLOW',
-  matched: MatchedRule | null,
-  connection: PolicyConnection,
-  request: PolicyRequest | null,
-): string {
-  if (matched !== null) {
-    const explained = budget.spend(() =>
-      reasonOfMatch(action, matched, set?.explain(connection, request, matched) ?? []),
-    );
-    return explained ?? reasonOfMatch(action, matched, []);
-  }
-  if (set === null) return `no ${action} policy applies`;
-  const none = `none of ${set.size} ${action} rules matched`;
-  if (set.size > MAX_RULES_EXPLAINED) return `${none}; which came closest is not looked for among so many`;
-  const explained = budget.spend(() => reasonOfNoMatch(action, set.explain(connection, request)));
-  return explained ?? `${none}; not explained, for there are too many denials`;
 }
 
 /** Who asked for what; the path without its query, where tokens may be. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ExplanationBudget } from '../../src/filters/explanation-budget.ts';
 import { policyConnectionOf, policyRequestOf } from '../../src/filters/policy-facts.ts';
+import { denyOpenConnection } from '../../src/filters/rbac-denial.ts';
 import { RbacFilter } from '../../src/filters/rbac.ts';
 import type { ConnectionFacts, RequestContext, Verdict } from '../../src/http/filter.ts';
 import type { Log, LogFields } from '../../src/observe/log.ts';
@@ -332,17 +333,25 @@ describe('the RBAC filter', () => {
     );
     assert.equal(allow.explained, 0);
   });
+});
 
-  it('judges an open connection again without counting or saying it', () => {
-    const log = new Recorded();
-    log.debugEnabled = true;
-    const counters = { http: new RbacCounters(), tcp: new RbacCounters() };
-    const tcp = { ...NOTHING, deny: hit('DENY', 'd') };
-    const denying = new RbacFilter({ policies: { http: NOTHING, tcp }, counters, log });
-    assert.equal(denying.judgeAgain(FACTS)?.details, `rbac_access_denied_matched_policy[${key('d')}]`);
-    const open = new RbacFilter({ policies: { http: tcp, tcp: NOTHING }, counters, log });
-    assert.equal(open.judgeAgain(FACTS), null);
-    assert.deepEqual([counted(counters.tcp), log.lines], [{}, []]);
+describe('an open TCP connection under new rules', () => {
+  it('is ended by what denies it, and by a CUSTOM rule only if its provider cannot be asked', () => {
+    const opa = { provider: 'opa', problem: '', rules: hit('CUSTOM', 'c') };
+    const nobody = { provider: 'nobody', problem: 'no such provider', rules: hit('CUSTOM', 'c') };
+    for (const [rules, details] of [
+      [{}, null],
+      [{ deny: miss('DENY'), allow: hit('ALLOW', 'a') }, null],
+      [{ denyShadow: hit('DENY', 'd'), customShadow: [nobody] }, null],
+      [{ custom: [opa] }, null],
+      [{ deny: hit('DENY', 'd') }, key('d')],
+      [{ allow: miss('ALLOW') }, 'none'],
+      [{ custom: [opa, nobody] }, `${key('c')}-deny-due-to-bad-CUSTOM-action`],
+    ] as const) {
+      const denial = denyOpenConnection({ ...NOTHING, ...rules }, FACTS);
+      const expected = details === null ? undefined : `rbac_access_denied_matched_policy[${details}]`;
+      assert.equal(denial?.details, expected);
+    }
   });
 });
 

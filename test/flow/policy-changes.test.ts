@@ -53,7 +53,12 @@ describe('a policy change', () => {
     write(mesh, 'tcp', policy('deny-sleep', `{action: DENY, rules: ${from('principals', '*/sa/sleep')}}`));
     await withDeadline(sleep.readToEnd(), WITHIN_MS, 'the denied connection to end');
     await mesh.app.connections[0]!.ended();
-    await mesh.sidecar.waitForLog('rbac_denied', at);
+    const line = await mesh.sidecar.waitForLog('rbac_denied', at);
+    assert.equal(line['details'], 'rbac_access_denied_matched_policy[ns[foo]-policy[deny-sleep]-rule[0]]');
+    assert.equal(
+      line['why'],
+      'denied by DENY foo/deny-sleep rule 0: principals wanted */sa/sleep, got cluster.local/ns/foo/sa/sleep',
+    );
     for (const [index, client] of [other, plain].entries()) {
       await client.write(' again');
       await mesh.app.connections[index + 1]!.until(
