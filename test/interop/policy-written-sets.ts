@@ -1,0 +1,333 @@
+/**
+ * Policy sets by hand: a set for each row of what AuthorizationPolicy and RequestAuthentication say in a table, so that
+ * none depends on luck. Requests are drawn for them as for the generated ones; `targets` are sent besides.
+ */
+import { REQUEST_PRINCIPALS, TRUST_DOMAINS, type TrustDomains } from './policy-alphabet.ts';
+import type { Action, Fields, Policy, PolicySet, Rule } from './policy-set.ts';
+
+const DEFAULTS: PolicySet = {
+  name: '',
+  trust: TRUST_DOMAINS[0]!,
+  normalization: 'DEFAULT',
+  mode: 'PERMISSIVE',
+  port: 'http',
+  policies: [],
+  tokenRules: [],
+};
+
+function policy(action: Action, rules: readonly Rule[] | undefined, more: Partial<Policy> = {}): Policy {
+  return {
+    namespace: 'foo',
+    name: action.toLowerCase(),
+    action,
+    dryRun: false,
+    selector: null,
+    rules,
+    ...more,
+  };
+}
+
+function set(name: string, policies: readonly Policy[], more: Partial<PolicySet> = {}): PolicySet {
+  return { ...DEFAULTS, name, policies, ...more };
+}
+
+const from = (source: Fields): Rule => ({ from: [{ source }] });
+const to = (operation: Fields): Rule => ({ to: [{ operation }] });
+const when = (key: string, ...values: readonly string[]): Rule => ({ when: [{ key, values }] });
+const whenNot = (key: string, ...notValues: readonly string[]): Rule => ({ when: [{ key, notValues }] });
+
+/** ALLOW and DENY with the same rule: what allows by one denies by the other. */
+function both(name: string, rule: Rule, more: Partial<PolicySet> = {}): PolicySet[] {
+  return [
+    set(`ALLOW: ${name}`, [policy('ALLOW', [rule])], more),
+    set(`DENY: ${name}`, [policy('DENY', [rule])], more),
+  ];
+}
+
+const TOKENS = [{ issuer: 'https://a.com' }, { issuer: 'b' }, { issuer: 'https://a.com/x' }];
+const withTokens: Partial<PolicySet> = { tokenRules: TOKENS };
+
+const EMPTY_FORMS: readonly PolicySet[] = [
+  set('no policy', []),
+  set('spec: {}', [policy('ALLOW', undefined)]),
+  set('ALLOW everything', [policy('ALLOW', [{}])]),
+  set('DENY everything', [policy('DENY', [{}])]),
+  set('AUDIT everything', [policy('AUDIT', [{}]), policy('ALLOW', [to({ paths: ['/info*'] })])]),
+  set('an ALLOW that never matches beside one that does', [
+    policy('ALLOW', undefined),
+    policy('ALLOW', [to({ methods: ['GET'] })], { name: 'z' }),
+  ]),
+  set('ALLOW in dry run only', [policy('ALLOW', [to({ paths: ['/info'] })], { dryRun: true })]),
+  set('DENY in dry run beside ALLOW', [
+    policy('DENY', [to({ methods: ['POST'] })], { dryRun: true }),
+    policy('ALLOW', [to({ paths: ['/', '/info*'] })]),
+  ]),
+];
+
+const SCOPES: readonly PolicySet[] = [
+  set('DENY of the root namespace', [
+    policy('DENY', [to({ paths: ['/admin*'] })], { namespace: 'istio-system' }),
+  ]),
+  set('DENY of the root namespace with a selector', [
+    policy('DENY', [to({ paths: ['/admin*'] })], { namespace: 'istio-system', selector: { app: 'httpbin' } }),
+  ]),
+  set('DENY of another namespace', [policy('DENY', [{}], { namespace: 'bar' })]),
+  set('DENY with labels of another workload', [
+    policy('DENY', [{}], { selector: { app: 'httpbin', version: 'v2' } }),
+  ]),
+  set('ALLOW of the root namespace and DENY of our own', [
+    policy('ALLOW', [from({ namespaces: ['foo'] })], { namespace: 'istio-system' }),
+    policy('DENY', [to({ methods: ['POST'] })]),
+  ]),
+];
+
+const NAMES: readonly PolicySet[] = [
+  // `rule[10]` comes before `rule[2]`.
+  set('the smallest key decides', [
+    policy(
+      'DENY',
+      Array.from({ length: 12 }, (_, at) => to({ paths: at === 2 || at === 10 ? ['/info'] : [`/${at}`] })),
+    ),
+  ]),
+  set('the smallest key of two policies decides', [
+    policy('DENY', [to({ paths: ['/info*'] })], { name: 'p.x' }),
+    policy('DENY', [to({ methods: ['GET'] })], { name: 'p-1' }),
+    policy('DENY', [to({ hosts: ['a.com'] })], { name: 'p' }),
+  ]),
+  set('DENY goes before ALLOW', [
+    policy('ALLOW', [to({ paths: ['/info*'] })]),
+    policy('DENY', [to({ paths: ['/info/x', '/info?x=1'] })]),
+  ]),
+];
+
+const KINDS = ['a', '*', 'a*', '*a', 'a*b', '*a*', '**'];
+
+const MATCH_KINDS: readonly PolicySet[] = [
+  ...KINDS.flatMap((value) => both(`header "${value}"`, when('request.headers[x-role]', value))),
+  ...both('header is absent', whenNot('request.headers[x-role]', '*')),
+  ...['/a', '*', '/a*', '*a', '/a*b', '*a*', '/a/', '/A'].flatMap((value) =>
+    both(`path "${value}"`, to({ paths: [value] }), {
+      targets: ['/a', '/a/', '/A', '/xa', '/a*b', '/a-b', '/a*', '/ba*'],
+    }),
+  ),
+  ...['a.com', 'A.com', '*', 'a.*', '*.com', 'a.com:*', '*:8080'].flatMap((value) =>
+    both(`host "${value}"`, to({ hosts: [value] })),
+  ),
+  ...['GET', '*', 'P*', '*T', 'get'].flatMap((value) => both(`method "${value}"`, to({ methods: [value] }))),
+  ...[
+    'cluster.local/ns/foo/sa/sleep',
+    '*',
+    'cluster.local/ns/foo/*',
+    '*/sa/sleep',
+    '*',
+    'cluster.local/ns/*/sa/sleep',
+  ].flatMap((value) => both(`principal "${value}"`, from({ principals: [value] }))),
+  ...REQUEST_PRINCIPALS.flatMap((value) =>
+    both(`request principal "${value}"`, from({ requestPrincipals: [value] }), withTokens),
+  ),
+  ...['foo', '*', 'f*', '*oo', 'f*o', 'fo'].flatMap((value) =>
+    both(`namespace "${value}"`, from({ namespaces: [value] })),
+  ),
+  ...['sleep', 'foo/sleep', 'bar/sleep', 'slee', 'a'].flatMap((value) =>
+    both(`service account "${value}"`, from({ serviceAccounts: [value] })),
+  ),
+];
+
+const CLAIMS: readonly PolicySet[] = [
+  ['[groups]', 'x'],
+  ['[groups]', '*'],
+  ['[role]', 'd*'],
+  ['[scope]', 'read'],
+  ['[scope]', 'read write'],
+  ['[a][b]', 'c'],
+  ['[a][l]', 'x'],
+  ['[x.y]', 'dot'],
+  ['[n]', '1'],
+  ['[a[b]]', 'c'],
+].flatMap(([key, value]) =>
+  [
+    both(`claim ${key} is "${value}"`, when(`request.auth.claims${key}`, value!), withTokens),
+    both(`claim ${key} is not "${value}"`, whenNot(`request.auth.claims${key}`, value!), withTokens),
+  ].flat(),
+);
+
+const domains = (own: string, ...aliases: readonly string[]): TrustDomains => ({ own, aliases });
+
+const MIGRATION: readonly PolicySet[] = (
+  [
+    [domains('td1'), 'cluster.local/ns/foo/sa/sleep'],
+    [domains('td1', 'cluster.local'), 'cluster.local/ns/foo/sa/sleep'],
+    [domains('new-td', 'old-td', 'some-trustdomain'), 'old-td/ns/foo/sa/sleep'],
+    [domains('new-td', 'old-td', 'some-trustdomain'), '*-td/ns/foo/sa/sleep'],
+    [domains('td1'), '*/ns/foo/sa/sleep'],
+    [domains('td1'), 'other/ns/foo/sa/sleep'],
+    [domains('td1'), 'cluster.local/ns/foo/*'],
+    [domains('new-td', 'old-td'), 'some-trustdomain/ns/foo/sa/sleep'],
+  ] as const
+).flatMap(([trust, value]) =>
+  [
+    both(`${trust.own} ${trust.aliases.join()} "${value}"`, from({ principals: [value] }), { trust }),
+    both(`${trust.own} ${trust.aliases.join()} not "${value}"`, from({ notPrincipals: [value] }), { trust }),
+    both(`${trust.own} ${trust.aliases.join()} when "${value}"`, when('source.principal', value), { trust }),
+  ].flat(),
+);
+
+const MIGRATED_DOMAINS: readonly PolicySet[] = [
+  'old-td',
+  'cluster.local',
+  '*',
+  'old*',
+  '*-td',
+  'new-td',
+].flatMap((value) =>
+  both(`trust domain "${value}"`, from({ trustDomains: [value] }), { trust: TRUST_DOMAINS[3]! }),
+);
+
+const TEMPLATE_TARGETS = [
+  '/',
+  '/a',
+  '/a/',
+  '/a/b',
+  '/a/b/',
+  '/a/b/c',
+  '/a//c',
+  '/a/b/x/c',
+  '/a/c',
+  '/a/%7Bx%7D/c',
+  '/a/{x}/c',
+  '/a/[x]/c',
+  '/a/%2F/c',
+  '/a/b/c?x',
+];
+
+const TEMPLATES: readonly PolicySet[] = [
+  '/{*}',
+  '/{**}',
+  '/a/{*}/c',
+  '/a/{**}',
+  '/a/{**}/c',
+  '/{*}/{*}',
+  '/a/{*}/{**}',
+].flatMap((value) =>
+  [
+    both(`template "${value}"`, to({ paths: [value] }), { targets: TEMPLATE_TARGETS }),
+    both(`template "${value}", not normalised`, to({ paths: [value] }), {
+      normalization: 'NONE',
+      targets: TEMPLATE_TARGETS,
+    }),
+  ].flat(),
+);
+
+const SPELLINGS = [
+  '/app#foo',
+  '/app/../admin',
+  '/app//',
+  '/app/%2f',
+  '/xyz%30..//abc',
+  '/app/%2E./admin',
+  '/app\\admin',
+  '/%2Fapp%5cadmin%5Cabc',
+  '/app//../admin',
+  '/admin%00',
+  '/a/..;/b',
+  '/a/..;x=1/b',
+  '/a/%2e%2e;/b',
+  '//',
+  '///',
+  '/a%%32e',
+  '/a/b;x/c',
+  '/a"b<c>',
+  '/%7euser?x=/../',
+];
+
+const NORMALISATION: readonly PolicySet[] = (
+  ['NONE', 'DEFAULT', 'BASE', 'MERGE_SLASHES', 'DECODE_AND_MERGE_SLASHES'] as const
+).flatMap((normalization) =>
+  [['/admin*'], ['/app*', '/a/*'], ['*/b', '*/abc', '*//']].flatMap((paths) =>
+    both(`${normalization} ${paths.join()}`, to({ paths }), { normalization, targets: SPELLINGS }),
+  ),
+);
+
+/** Rules on TCP chains: those of ALLOW that name HTTP are dropped, others lose what names it. */
+const TCP: readonly PolicySet[] = (
+  [
+    ['HTTP only', to({ methods: ['GET'] })],
+    ['HTTP beside ports', to({ methods: ['GET'], ports: ['18080'] })],
+    ['HTTP beside another port', to({ paths: ['/x'], ports: ['18081'] })],
+    ['a header', when('request.headers[x-role]', 'a')],
+    [
+      'a claim beside a namespace',
+      { ...from({ namespaces: ['foo'] }), ...when('request.auth.claims[a]', 'x') },
+    ],
+    ['a request principal', from({ requestPrincipals: ['*'] })],
+    ['a not-field of HTTP', to({ notHosts: ['a.com'], notPorts: ['18081'] })],
+    ['a namespace', from({ namespaces: ['foo'] })],
+    ['an address', from({ ipBlocks: ['127.88.0.0/24'] })],
+    ['an SNI', when('connection.sni', '*.example.com')],
+  ] as const
+).flatMap(([name, rule]) => both(`TCP: ${name}`, rule, { port: 'tcp' }));
+
+const CONNECTION: readonly PolicySet[] = [
+  ...['127.88.0.1', '127.88.0.0/31', '127.88.0.0/24', '0.0.0.0/0', '::/0', '128.0.0.0/1'].flatMap((value) =>
+    [
+      both(`peer ${value}`, from({ ipBlocks: [value] })),
+      both(`client ${value}`, from({ remoteIpBlocks: [value] })),
+      both(`source.ip ${value}`, when('source.ip', value)),
+    ].flat(),
+  ),
+  ...['127.77.0.0/16', '127.0.0.0/9', '10.0.0.0/8'].flatMap((value) =>
+    both(`destination.ip ${value}`, when('destination.ip', value)),
+  ),
+  ...['a.example.com', '*.example.com', 'a.*', '*', 'A.example.com'].flatMap((value) =>
+    both(`SNI ${value}`, when('connection.sni', value)),
+  ),
+  ...both('no SNI', whenNot('connection.sni', '*')),
+  ...both('no identity', from({ notPrincipals: ['*'] })),
+  ...both('no valid token', from({ notRequestPrincipals: ['*'] }), withTokens),
+];
+
+const TOKEN_RULES: readonly PolicySet[] = [
+  set('a token is asked for', [policy('DENY', [from({ notRequestPrincipals: ['*'] })])], {
+    tokenRules: [{ issuer: 'https://a.com', audiences: ['app'] }],
+  }),
+  set('forwarded tokens and claims as headers', [policy('ALLOW', [from({ requestPrincipals: ['*'] })])], {
+    tokenRules: [
+      {
+        issuer: 'b',
+        forwardOriginalToken: true,
+        outputPayloadToHeader: 'x-payload',
+        outputClaimToHeaders: [
+          { header: 'x-groups', claim: 'groups' },
+          { header: 'x-b', claim: 'a.b' },
+          { header: 'x-n', claim: 'n' },
+        ],
+      },
+    ],
+  }),
+  set('other places', [policy('ALLOW', [when('request.auth.claims[role]', 'dev')])], {
+    tokenRules: [
+      {
+        issuer: 'b',
+        fromHeaders: [{ name: 'x-token', prefix: 't=' }],
+        fromParams: ['token'],
+        fromCookies: ['session'],
+      },
+      { issuer: 'https://a.com', spaceDelimitedClaims: ['role'] },
+    ],
+  }),
+];
+
+export const WRITTEN_SETS: readonly PolicySet[] = [
+  ...EMPTY_FORMS,
+  ...SCOPES,
+  ...NAMES,
+  ...MATCH_KINDS,
+  ...CLAIMS,
+  ...MIGRATION,
+  ...MIGRATED_DOMAINS,
+  ...TEMPLATES,
+  ...NORMALISATION,
+  ...TCP,
+  ...CONNECTION,
+  ...TOKEN_RULES,
+];
