@@ -7,6 +7,7 @@
 import { createLoggers } from '../observe/loggers.ts';
 import { claimAddresses, type ClaimedAddresses, FREE_HOST } from './demo-addresses.ts';
 import { type DemoApp, startDemoApp } from './demo-app.ts';
+import { type DemoAuthorizer, startDemoAuthorizer } from './demo-authorizer.ts';
 import { type Credentials, exchange, type Exchange, type SecureClient } from './demo-client.ts';
 import {
   type DemoMode,
@@ -19,6 +20,7 @@ import {
 } from './demo-documents.ts';
 import { DemoFolder } from './demo-folder.ts';
 import { DemoIdentity } from './demo-identity.ts';
+import { createDemoIssuer, type DemoIssuer } from './demo-issuer.ts';
 import {
   CLIENT_NAMES,
   type ClientName,
@@ -31,9 +33,24 @@ import {
 } from './demo-names.ts';
 import { DemoWorkload } from './demo-workload.ts';
 import { LogCapture } from './log-capture.ts';
+import { policiesYaml } from './policy-documents.ts';
 import { withDeadline } from './with-deadline.ts';
 
 const PEER_AUTHENTICATION = 'mesh/peer-authentication.yaml';
+const POLICIES = 'mesh/policies.yaml';
+
+type MeshParts = Pick<
+  DemoMesh,
+  | 'folder'
+  | 'identity'
+  | 'apps'
+  | 'legacyApp'
+  | 'workloads'
+  | 'signal'
+  | 'issuer'
+  | 'strangeIssuer'
+  | 'authorizer'
+>;
 
 /** How tests break the mesh. */
 export interface DemoMeshOptions {
@@ -49,20 +66,26 @@ export class DemoMesh {
   /** Nobody stands in front of it. */
   readonly legacyApp: DemoApp;
   readonly workloads: Readonly<Record<WorkloadName, DemoWorkload>>;
+  /** Whose tokens the policies trust, and one that they do not know. */
+  readonly issuer: DemoIssuer;
+  readonly strangeIssuer: DemoIssuer;
+  /** What CUSTOM policies ask. */
+  readonly authorizer: DemoAuthorizer;
   readonly signal: AbortSignal;
   readonly #open: AsyncDisposableStack;
   #mode: DemoMode = 'PERMISSIVE';
+  #hasPolicies = false;
 
-  private constructor(
-    parts: Pick<DemoMesh, 'folder' | 'identity' | 'apps' | 'legacyApp' | 'workloads' | 'signal'>,
-    open: AsyncDisposableStack,
-  ) {
+  private constructor(parts: MeshParts, open: AsyncDisposableStack) {
     this.folder = parts.folder;
     this.identity = parts.identity;
     this.apps = parts.apps;
     this.legacyApp = parts.legacyApp;
     this.workloads = parts.workloads;
     this.signal = parts.signal;
+    this.issuer = parts.issuer;
+    this.strangeIssuer = parts.strangeIssuer;
+    this.authorizer = parts.authorizer;
     this.#open = open;
   }
 
@@ -76,6 +99,9 @@ export class DemoMesh {
     const claimed = await claimAddresses();
     for (const app of Object.values(claimed.apps)) open.defer(() => app.close());
     const legacyApp = open.adopt(await startDemoApp(LEGACY_APP, FREE_HOST, 0), (app) => app.close());
+    const authorizer = open.adopt(await startDemoAuthorizer(), (one) => one.close());
+    const issuer = await createDemoIssuer();
+    const strangeIssuer = await createDemoIssuer();
     const { ofOtherCa = [], withoutAgent = [] } = options;
     const identity = open.adopt(await DemoIdentity.start({ ofOtherCa, log }), (one) => one.close());
     signal.throwIfAborted();
@@ -105,7 +131,8 @@ export class DemoMesh {
     await startSidecars(workloads, claimed, (servers) =>
       folder.write('mesh/instances.yaml', instancesYaml(servers, legacyApp)),
     );
-    const mesh = new DemoMesh({ folder, identity, apps, legacyApp, workloads, signal }, open.move());
+    const parts = { folder, identity, apps, legacyApp, workloads, signal, issuer, strangeIssuer, authorizer };
+    const mesh = new DemoMesh(parts, open.move());
     mesh.noteKeys();
     return mesh;
   }
@@ -151,6 +178,16 @@ export class DemoMesh {
     this.#mode = mode;
   }
 
+  /** Puts the policies before bar/httpbin and waits until its sidecar has taken them. */
+  async setPolicies(): Promise<void> {
+    if (this.#hasPolicies) return;
+    const server = this.workloads['bar/httpbin'];
+    const before = await this.generation(server);
+    this.folder.write(POLICIES, policiesYaml(this.issuer.jwks, this.authorizer));
+    await reloaded(server, before, 'the policies');
+    this.#hasPolicies = true;
+  }
+
   /** The generation of the configuration in force, as the admin server tells it. */
   async generation(workload: DemoWorkload): Promise<number> {
     const { answer } = await this.get(workload, 'admin', '/ready?format=json');
@@ -160,8 +197,14 @@ export class DemoMesh {
   }
 
   /** A call of a client's app, by its sidecar, to the service that Host names; on a connection of its own. */
-  call(from: ClientName, host: string, path = '/'): Promise<Exchange> {
-    return this.#exchange(this.workloads[from].egress, null, getRequest(path, host));
+  call(
+    from: ClientName,
+    host: string,
+    path = '/',
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Exchange> {
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    return this.#exchange(this.workloads[from].egress, null, getRequest(path, host, lines.join('')));
   }
 
   /** Sends bytes to foo/httpbin's sidecar as they are. */

@@ -5,6 +5,7 @@ import { hostileRequests } from './hostile-requests.ts';
 import { identityChecks } from './identity-checks.ts';
 import { legacyClient } from './legacy-client.ts';
 import { pairs } from './pairs.ts';
+import { policies } from './policies.ts';
 import { privateKeys } from './private-keys.ts';
 import { refusedCertificates } from './refused-certificates.ts';
 import { rotations } from './rotations.ts';
@@ -18,6 +19,7 @@ export const SCENARIOS: readonly Scenario[] = [
   wrongServer,
   refusedCertificates,
   hostileRequests,
+  policies,
   rotations,
   privateKeys,
 ];

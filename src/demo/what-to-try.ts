@@ -24,6 +24,10 @@ function callSuggestions(egress: readonly Place[]): readonly Suggestion[] {
       lines: egress.map((place) => call('httpbin.foo', place)),
     },
     {
+      what: 'Policies before bar/httpbin: 403 without a token, 403 where no ALLOW rule matches, 200',
+      lines: ['/private', '/any', '/get'].map((path) => call('httpbin.bar', first, path)),
+    },
+    {
       what: 'An app without a sidecar, in plaintext; and a server that is not the one that was meant: 503',
       lines: [call('httpbin.legacy', first), call('payments.foo', first)],
     },
@@ -53,8 +57,8 @@ function serverSuggestions(mesh: DemoMesh): readonly Suggestion[] {
   ];
 }
 
-function call(service: string, { host, port }: Place): string {
-  return `curl -H 'Host: ${service}' http://${host}:${port}/anything`;
+function call(service: string, { host, port }: Place, path = '/anything'): string {
+  return `curl -H 'Host: ${service}' http://${host}:${port}${path}`;
 }
 
 /** For a shell, if the path needs it: TMPDIR may have blanks. */

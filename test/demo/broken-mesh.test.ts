@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { policies } from '../../src/demo/policies.ts';
 import { runPostern } from '../support/spawn-postern.ts';
 import { TempFolder } from '../support/temp-folder.ts';
 
@@ -36,13 +37,20 @@ describe('a mesh that is broken', () => {
     assert.equal(code, 1, stdout);
     assert.deepEqual(
       [...failed.keys()],
-      ['readiness of bar/sleep', 'bar/sleep → foo/httpbin', 'bar/sleep → bar/httpbin'],
+      [
+        'readiness of bar/sleep',
+        'bar/sleep → foo/httpbin',
+        'bar/sleep → bar/httpbin',
+        'by namespace',
+        'denied by path',
+        'that path in disguise',
+      ],
     );
     const missing =
       /^no answer to compare: the sidecar of bar\/sleep is missing: not ready after 5000 ms: sds_disconnected: /;
     for (const got of failed.values()) assert.match(got, missing);
     assert.match(stdout, /^bar\/sleep +not ready after 5000 ms: sds_disconnected: .*bar-sleep\.sock/m);
-    assert.match(stdout, /^3 of 20 checks do not hold/m);
+    assert.match(stdout, /^6 of 31 checks do not hold/m);
   });
 
   it('by a sidecar of another CA fails what goes through it, and nothing else', async () => {
@@ -51,9 +59,10 @@ describe('a mesh that is broken', () => {
     assert.deepEqual(Object.fromEntries(failed), {
       'foo/sleep → bar/httpbin': '503',
       'bar/sleep → bar/httpbin': '503',
+      ...Object.fromEntries(policies.checks.map(({ name }) => [name, '503'])),
     });
     assert.match(stdout, /^ +foo\/sleep: upstream_untrusted: /m, 'the reason that the caller’s sidecar logs');
-    assert.match(stdout, /^2 of 20 checks do not hold/m);
+    assert.match(stdout, /^13 of 31 checks do not hold/m);
   });
 });
 

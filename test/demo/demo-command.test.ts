@@ -28,6 +28,17 @@ const NAMES = [
   'no certificate',
   'GET /app/../admin',
   'smuggled request',
+  'no token where one is due',
+  'with a token',
+  'a token of another key',
+  'by principal',
+  'by namespace',
+  'neither',
+  'denied by path',
+  'that path in disguise',
+  'the authorizer refuses',
+  'the authorizer allows',
+  'in dry run',
   '20 rotations over SDS',
   'keys in files',
 ];
@@ -64,7 +75,7 @@ describe('demo --once', () => {
       /\n +50 keys of agents, CA and token issuer, as PEM, DER and JWK, in [1-9]\d* files/,
     );
     assert.match(stdout, /\n +the client certificate expired at .*: renew it/);
-    assert.match(stdout, /\nAll 21 checks hold/);
+    assert.match(stdout, /\nAll 32 checks hold/);
     assert.doesNotMatch(stdout, /✗/);
     assert.ok(!stdout.includes('\u001B'), 'no colours where no terminal reads');
     assert.deepEqual(readdirSync(folder.path), [], 'the folder is gone');
@@ -101,7 +112,7 @@ describe('demo --once', () => {
     const { code, stdout } = await runPostern(['demo', '--once'], bad);
     assert.equal(code, 1);
     assert.match(stdout, /^✗ Cannot start the demo: .*admin/m);
-    assert.match(stdout, /21 of 21 checks do not hold/);
+    assert.match(stdout, /32 of 32 checks do not hold/);
     assert.deepEqual(readdirSync(folder.path), []);
     const deep = folder.join('x'.repeat(100));
     mkdirSync(deep);
@@ -174,11 +185,26 @@ async function tryCommands(demo: PosternProcess): Promise<void> {
   const commands = demo.stdoutLines
     .filter((line) => /^ {2}(?:curl|sed) /.test(line))
     .map((line) => line.trim());
-  const [fromFoo, fromBar, withoutSidecar, wrong, plain, permissive, readiness, metrics, certs, dump] =
-    commands;
-  assert.equal(commands.length, 10);
+  const [
+    fromFoo,
+    fromBar,
+    noToken,
+    noRule,
+    allowed,
+    withoutSidecar,
+    wrong,
+    plain,
+    permissive,
+    readiness,
+    metrics,
+    certs,
+    dump,
+  ] = commands;
+  assert.equal(commands.length, 13);
   assert.ok((await shell(fromFoo!)).stdout.includes(`URI=${CLIENT}`));
   assert.ok((await shell(fromBar!)).stdout.includes(`URI=${CLIENT.replace('/foo/', '/bar/')}`));
+  for (const denied of [noToken, noRule]) assert.equal((await shell(denied!)).stdout, 'RBAC: access denied');
+  assert.match((await shell(allowed!)).stdout, /"path": "\/get"/);
   const unseen = await shell(withoutSidecar!);
   assert.match(unseen.stdout, /"app": "legacy\/httpbin"/);
   assert.ok(!unseen.stdout.includes('x-forwarded-client-cert'));

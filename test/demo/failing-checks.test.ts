@@ -11,6 +11,7 @@ import { autoMtls } from '../../src/demo/auto-mtls.ts';
 import { identityChecks } from '../../src/demo/identity-checks.ts';
 import { legacyClient } from '../../src/demo/legacy-client.ts';
 import { pairs } from '../../src/demo/pairs.ts';
+import { policies } from '../../src/demo/policies.ts';
 import { privateKeys } from '../../src/demo/private-keys.ts';
 import { refusedCertificates } from '../../src/demo/refused-certificates.ts';
 import { rotations } from '../../src/demo/rotations.ts';
@@ -44,6 +45,16 @@ describe('a check fails when what it claims is not so', () => {
       got: /^502$/,
       breakIt: (mesh: DemoMesh) =>
         rewrite(mesh, 'services.yaml', (text) => text.replace('namespace: bar', 'namespace: baz')),
+    },
+    {
+      claim: 'a policy denies, and explain says so',
+      scenario: policies,
+      name: 'denied by path',
+      got: /^200, ALLOW bar\/allow-same-namespace rule 0$/,
+      breakIt: async (mesh: DemoMesh) => {
+        await mesh.setPolicies();
+        await rewrite(mesh, 'policies.yaml', (text) => text.replace('"/admin*"', '"/other*"'));
+      },
     },
     {
       claim: 'the app saw this client',
