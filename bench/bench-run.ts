@@ -6,10 +6,12 @@ import { join } from 'node:path';
 import { SERVER_URI } from './certificates.ts';
 import type { Certificates } from './certificates.ts';
 import { checkPeer } from './check-peer.ts';
+import { checkPolicy } from './check-policy.ts';
 import { checkStreamPeer } from './check-stream-peer.ts';
 import type { LoadJob, LoadResult } from './load/job.ts';
 import { Child, IS_PINNED, LOAD_CPU, PROXY_CPU } from './measure/child.ts';
 import type { Options } from './options.ts';
+import type { ProviderKind } from './policy/ext-authz-policy.ts';
 import type { AppProtocol, Installed, Peer } from './peers/peer.ts';
 import { startPeer } from './peers/running-peer.ts';
 import type { LoadTarget, PeerPlace, RunningPeer } from './peers/running-peer.ts';
@@ -49,12 +51,21 @@ export async function startApp(folder: string, protocol: AppProtocol): Promise<n
   return ready.port;
 }
 
+/** The provider of policies that ask one; it ends with this process. */
+export async function startProvider(folder: string, kind: ProviderKind): Promise<number> {
+  const child = startProgram(folder, `${kind}-provider`, 'provider.ts', [kind]);
+  const ready = JSON.parse(await child.line(START_MS)) as { port: number };
+  return ready.port;
+}
+
 /** Starts a peer and proves that it does its work. */
 export async function startCheckedPeer(run: PeerPlace, { peer, installed }: PeerHere): Promise<RunningPeer> {
   const running = await startPeer(peer, installed, run);
   try {
-    if (run.protocol === 'tcp') await checkStreamPeer(running, run.certificates);
-    else await checkPeer(running, run.certificates);
+    const { certificates, policy, protocol } = run;
+    if (protocol === 'tcp') await checkStreamPeer(running, certificates);
+    else await checkPeer(running, certificates, certificates.roots, policy?.requestFields[0]);
+    if (policy !== undefined && policy !== null) await checkPolicy(running, certificates, policy.cases);
     return running;
   } catch (thrown) {
     await running.end();
@@ -69,6 +80,7 @@ function loadJob(run: BenchRun, target: LoadTarget, wish: LoadWish): LoadJob {
   return {
     port: target.port,
     host: target.host,
+    requestFields: [],
     connections: run.options.connections,
     ratePerSecond: 0,
     total: 0,

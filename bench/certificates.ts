@@ -10,6 +10,8 @@ import { createNamedAuthority } from './named-authority.ts';
 
 export const SERVER_URI = 'spiffe://cluster.local/ns/foo/sa/httpbin';
 export const CLIENT_URI = 'spiffe://cluster.local/ns/foo/sa/sleep';
+/** Of another namespace of the mesh. */
+export const STRANGER_URI = 'spiffe://cluster.local/ns/elsewhere/sa/stranger';
 /** A workload of the same mesh that is not the server. */
 export const OTHER_URI = 'spiffe://cluster.local/ns/foo/sa/other';
 
@@ -38,6 +40,8 @@ export interface Certificates {
   /** Certificate and key of the server in one file, as HAProxy wants them. */
   readonly serverBundle: string;
   readonly client: CertificateFiles;
+  /** A client of the mesh that policies do not know. */
+  readonly stranger: CertificateFiles;
   /** A client with the right name from a CA that nobody trusts. */
   readonly foreign: CertificateFiles;
   /** Servers as the mesh has them: a SPIFFE ID and nothing else. */
@@ -99,6 +103,7 @@ export async function makeCertificates(folder: string): Promise<Certificates> {
     server: mesh.server,
     serverBundle,
     client: writeLeaf(folder, 'client', await authority.issueWithKey({ spiffeId: CLIENT_URI })),
+    stranger: writeLeaf(folder, 'stranger', await authority.issueWithKey({ spiffeId: STRANGER_URI })),
     foreign: writeLeaf(folder, 'foreign-client', await foreign.issueWithKey({ spiffeId: CLIENT_URI })),
     mesh,
     named: await writeNamedServers(folder),

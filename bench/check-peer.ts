@@ -43,11 +43,19 @@ export function ask(
   });
 }
 
-function askOverTls(
+/** One request of a client: who it is, null being nobody, what it asks, and where it comes from. */
+export interface AskedOverTls {
+  readonly client: CertificateFiles | null;
+  readonly path: string;
+  /** Header lines, each with its line break. */
+  readonly fields: string;
+  readonly localAddress?: string;
+}
+
+export function askOverTls(
   port: number,
   roots: string,
-  client: CertificateFiles | null,
-  path: string,
+  { client, fields, localAddress, path }: AskedOverTls,
 ): Promise<Answer | null> {
   const credentials =
     client === null ? {} : { cert: readFileSync(client.certificate), key: readFileSync(client.key) };
@@ -57,9 +65,10 @@ function askOverTls(
     ca: readFileSync(roots),
     ALPNProtocols: ['http/1.1'],
     ...credentials,
+    ...(localAddress === undefined ? {} : { localAddress }),
     checkServerIdentity: () => undefined,
   });
-  return ask(socket, path);
+  return ask(socket, path, 'httpbin.foo:8000', fields);
 }
 
 /** The last element is the one that the proxy made itself. */
@@ -73,30 +82,36 @@ export function isRefusal(answer: Answer | null): boolean {
   return answer === null || answer.status >= 400;
 }
 
-/** Throws with the first thing that is not as it must be. `roots`: of the server's certificate. */
+/**
+ * Throws with the first thing that is not as it must be. `roots`: of the server's certificate; `fields`: what a request
+ * needs to be allowed.
+ */
 export async function checkPeer(
   running: RunningPeer,
   certificates: Certificates,
   roots: string = certificates.roots,
+  fields: string = '',
 ): Promise<void> {
   const { peer, port } = running;
+  const askAs = (client: CertificateFiles | null, path: string): Promise<Answer | null> =>
+    askOverTls(port, roots, { client, path, fields });
   const wrong = (what: string): Error => new Error(`${peer.name} is not fit to be measured: ${what}`);
 
-  const answer = await askOverTls(port, roots, certificates.client, '/bench');
+  const answer = await askAs(certificates.client, '/bench');
   if (answer?.status !== 200)
     throw wrong(`a client of the mesh got ${answer?.status ?? 'no answer'}, not 200`);
   if (!answer.body.equals(answerBody())) throw wrong(`its answer has other bytes than the app's`);
 
-  const headers = await askOverTls(port, roots, certificates.client, '/headers');
+  const headers = await askAs(certificates.client, '/headers');
   const seen = clientUriSeenByApp(headers?.body.toString('latin1') ?? '');
   const wanted = peer.checks === 'SPIFFE ID' ? CLIENT_URI : undefined;
   if (seen !== wanted)
     throw wrong(`the app saw the client as "${seen ?? 'nobody'}", not "${wanted ?? 'nobody'}"`);
 
-  if (!isRefusal(await askOverTls(port, roots, null, '/bench'))) {
+  if (!isRefusal(await askAs(null, '/bench'))) {
     throw wrong('it answered a client without a certificate');
   }
-  if (!isRefusal(await askOverTls(port, roots, certificates.foreign, '/bench'))) {
+  if (!isRefusal(await askAs(certificates.foreign, '/bench'))) {
     throw wrong("it answered a client of another mesh's CA");
   }
   if (!isRefusal(await ask(connectPlain(port, '127.0.0.1'), '/bench'))) throw wrong('it answered plaintext');

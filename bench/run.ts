@@ -18,11 +18,14 @@ import { machine, writeResults } from './results.ts';
 import type { ScenarioResult } from './results.ts';
 import { runBulkScenario } from './scenarios/bulk.ts';
 import { runChurn } from './scenarios/churn.ts';
+import { runExtAuthz } from './scenarios/ext-authz.ts';
 import { runHandshakeScenario } from './scenarios/handshakes.ts';
 import { runInbound } from './scenarios/inbound.ts';
+import { runJwt } from './scenarios/jwt.ts';
 import { runLatency } from './scenarios/latency.ts';
 import { runMemory } from './scenarios/memory.ts';
 import { runPair } from './scenarios/pair.ts';
+import { runPolicies } from './scenarios/policies.ts';
 import { runStart } from './scenarios/start.ts';
 import { runWorkers } from './scenarios/workers.ts';
 
@@ -37,6 +40,8 @@ const carries =
   (app: AppProtocol) =>
   (peer: Peer): boolean =>
     peer.carries.includes(app);
+/** Sidecars of a mesh: they take Istio's documents, or what Istio makes of them. */
+const isSidecar = (peer: Peer): boolean => peer.pairChecks === 'SPIFFE ID';
 const isPostern = ({ name }: Peer): boolean => name === 'postern';
 
 const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = {
@@ -46,9 +51,12 @@ const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = {
   start: { app: 'http', run: runStart, takes: carries('http') },
   bulk: { app: 'tcp', run: runBulkScenario, takes: carries('tcp') },
   pair: { app: 'http', run: runPair, takes: (peer) => peer.pairChecks !== null },
-  latency: { app: 'http', run: runLatency, takes: (peer) => peer.pairChecks === 'SPIFFE ID' },
+  latency: { app: 'http', run: runLatency, takes: isSidecar },
   churn: { app: 'http', run: runChurn, takes: isPostern },
   workers: { app: 'http', run: runWorkers, takes: isPostern },
+  jwt: { app: 'http', run: runJwt, takes: isSidecar },
+  'ext-authz': { app: 'http', run: runExtAuthz, takes: isSidecar },
+  policies: { app: 'http', run: runPolicies, takes: isSidecar },
 };
 
 function note(text: string): void {

@@ -50,7 +50,7 @@ export class ClientConnection {
   /** `sentAtMs`: since when the request waited, if not since now. */
   send(sentAtMs: number = performance.now()): void {
     this.sentAtMs = sentAtMs;
-    this.socket.write(this.#opener.request);
+    this.socket.write(this.#opener.nextRequest());
   }
 
   /** A request after whose answer the peer has to close; follow it with `awaitEnd`. */

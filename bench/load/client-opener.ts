@@ -20,7 +20,8 @@ export interface OpenOverrides {
 export interface ClientOpener {
   /** The socket's event that says it can be written to. */
   readonly openEvent: 'connect' | 'secureConnect';
-  readonly request: Buffer;
+  /** The next of those that are sent in turn. */
+  nextRequest(): Buffer;
   /** The same with `connection: close`. */
   readonly lastRequest: Buffer;
   open(overrides: OpenOverrides): Socket;
@@ -59,9 +60,16 @@ function mtlsOptions(job: LoadJob, tls: NonNullable<LoadJob['tls']>): Connection
 }
 
 export function createOpener(job: LoadJob): ClientOpener {
+  const { host, requestFields } = job;
+  const [first = '', ...others] = requestFields;
+  const inTurn = [first, ...others].map((fields) => requestTo(host, fields));
+  let next = 0;
   const requests = {
-    request: requestTo(job.host, ''),
-    lastRequest: requestTo(job.host, 'connection: close\r\n'),
+    nextRequest: (): Buffer => {
+      next = next === inTurn.length ? 1 : next + 1;
+      return inTurn[next - 1]!;
+    },
+    lastRequest: requestTo(host, `${first}connection: close\r\n`),
   };
   if (job.tls === null) {
     const { port } = job;

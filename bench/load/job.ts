@@ -24,6 +24,8 @@ export interface LoadJob {
   readonly port: number;
   /** The Host that requests name. */
   readonly host: string;
+  /** Header lines that requests have besides the usual ones, in turn over all requests; none: []. */
+  readonly requestFields: readonly string[];
   readonly connections: number;
   readonly ratePerSecond: number;
   /** Of `short`. */

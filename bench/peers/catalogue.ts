@@ -2,14 +2,16 @@
  * The peers in the order of the table. Each has one worker, and keep-alive to the app.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, closeSync, constants, existsSync, mkdirSync, openSync, readSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, openSync, readSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, join } from 'node:path';
 import { SERVER_URI } from '../certificates.ts';
 import { buildPostern } from './build-postern.ts';
 import type { Command } from '../measure/child.ts';
 import type { AppProtocol, Installed, Peer, PeerSetup } from './peer.ts';
+import { writePosternSettings } from './postern-settings.ts';
 import { writeSettings } from './template.ts';
+import { writeTranslation } from './translated-envoy.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const SBIN = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
@@ -82,11 +84,9 @@ function nodePeer(name: string, carries: AppProtocol, packageName: string = name
 }
 
 function posternCommand(main: string, setup: PeerSetup, name: string): Command {
-  mkdirSync(join(setup.folder, 'mesh'), { recursive: true });
-  writeSettings(`${name}-mesh.yaml`, setup, join('mesh', 'mesh.yaml'));
   return {
     program: process.execPath,
-    args: [main, 'proxy', '--config', writeSettings(`${name}.yaml`, setup)],
+    args: [main, 'proxy', '--config', writePosternSettings(name, setup)],
   };
 }
 
@@ -108,8 +108,7 @@ const postern: Peer = {
   },
 };
 
-function envoyCommand(program: string, setup: PeerSetup, template: string): Command {
-  const settings = writeSettings(template, setup);
+function envoyCommand(program: string, settings: string): Command {
   return {
     program,
     args: ['-c', settings, '--concurrency', '1', '--disable-hot-restart', '-l', 'error'],
@@ -134,9 +133,12 @@ const envoy: Peer = {
     if (program === null || !isBinary(program)) return null;
     return {
       version: versionOf(program, '--version', /\/(\d+\.\d+\.\d+[^/]*)\//),
-      start: (setup) =>
-        envoyCommand(program, setup, setup.protocol === 'tcp' ? 'envoy-tcp.yaml' : 'envoy.yaml'),
-      startOutbound: (setup) => envoyCommand(program, setup, 'envoy-outbound.yaml'),
+      start: (setup) => {
+        const template = setup.protocol === 'tcp' ? 'envoy-tcp.yaml' : 'envoy.yaml';
+        const isTemplate = setup.policy === null;
+        return envoyCommand(program, isTemplate ? writeSettings(template, setup) : writeTranslation(setup));
+      },
+      startOutbound: (setup) => envoyCommand(program, writeSettings('envoy-outbound.yaml', setup)),
     };
   },
 };

@@ -3,6 +3,7 @@
  */
 import type { Certificates, ServerCertificates } from '../certificates.ts';
 import type { Command } from '../measure/child.ts';
+import type { EnforcedPolicy } from '../policy/enforced-policy.ts';
 
 export type AppProtocol = 'http' | 'tcp';
 
@@ -22,6 +23,8 @@ export interface PeerSetup {
   readonly workers: number;
   /** After which an unused connection is closed. */
   readonly idleMs: number;
+  /** What an inbound sidecar enforces besides STRICT; null: nothing. */
+  readonly policy: EnforcedPolicy | null;
 }
 
 /** A peer that is on this machine. */

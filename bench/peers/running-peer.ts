@@ -42,7 +42,7 @@ export interface RunningPeer extends LoadTarget {
 
 /** Where and with what a peer is started; what is left out is as usual. */
 export type PeerPlace = Pick<PeerSetup, 'folder' | 'certificates' | 'protocol' | 'appPort'> &
-  Partial<Pick<PeerSetup, 'servers' | 'upstreamPort' | 'workers' | 'idleMs'>>;
+  Partial<Pick<PeerSetup, 'servers' | 'upstreamPort' | 'workers' | 'idleMs' | 'policy'>>;
 
 /** Below those that the kernel gives to whoever asks for any: they are taken again at every moment. */
 const FIRST_PORT = 20_000;
@@ -119,7 +119,13 @@ export async function startPeer(
   mkdirSync(place.folder, { recursive: true });
   const folder = mkdtempSync(join(place.folder, `${peer.name}-`));
   const [port, adminPort] = [await freePort(), await freePort()];
-  const usual = { servers: place.certificates.mesh, upstreamPort: 0, workers: 1, idleMs: USUAL_IDLE_MS };
+  const usual = {
+    servers: place.certificates.mesh,
+    upstreamPort: 0,
+    workers: 1,
+    idleMs: USUAL_IDLE_MS,
+    policy: null,
+  };
   const command = start({ ...usual, ...place, folder, port, adminPort });
   const errorFile = join(folder, 'stderr.log');
   const startedAtMs = performance.now();

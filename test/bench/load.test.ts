@@ -51,6 +51,7 @@ async function serving(
     mode: 'closed',
     port,
     host: 'httpbin.foo:8000',
+    requestFields: [],
     connections: 4,
     ratePerSecond: 0,
     total: 0,

@@ -35,8 +35,14 @@ describe('bench command line', () => {
     assert.throws(() => parseOptions(['--scenario', 'pair,outbound']), UsageError);
   });
 
-  it('has one sidecar and a pair in a smoke run, or what is named', () => {
-    assert.deepEqual(parseOptions(['--smoke'])?.scenarios, ['inbound', 'pair']);
+  it('has one sidecar, a pair and policies in a smoke run, or what is named', () => {
+    assert.deepEqual(parseOptions(['--smoke'])?.scenarios, [
+      'inbound',
+      'pair',
+      'jwt',
+      'ext-authz',
+      'policies',
+    ]);
     assert.deepEqual(parseOptions(['--smoke', '--scenario', 'churn'])?.scenarios, ['churn']);
   });
 
@@ -53,6 +59,10 @@ describe('bench command line', () => {
     '--seconds=x',
     '--peers=apache',
     '--scenario=x',
+    '--algorithms=HS256',
+    '--providers=grpc,soap',
+    '--kinds=header',
+    '--counts=10,0',
     '--what',
     '--name=../x',
   ];

@@ -21,6 +21,7 @@ const setup: PeerSetup = {
     server: { certificate: '/f/crt', key: '/f/key' },
     serverBundle: '/f/bundle',
     client: { certificate: '/f/client', key: '/f/client-key' },
+    stranger: { certificate: '/f/stranger', key: '/f/stranger-key' },
     foreign: { certificate: '/f/foreign', key: '/f/foreign-key' },
     mesh: servers,
     named: servers,
@@ -33,6 +34,7 @@ const setup: PeerSetup = {
   upstreamPort: 4714,
   workers: 2,
   idleMs: 60_000,
+  policy: null,
 };
 const folder = join(import.meta.dirname, '..', '..', 'bench', 'peers');
 const templates = readdirSync(folder).filter((name) => /\.(?:yaml|conf|cfg)$/.test(name));
