@@ -171,7 +171,7 @@ describe('the closest rule', () => {
 });
 
 describe('the budget of explanations', () => {
-  it('ends with 100 walks or 100 ms in 10 s, and comes back', () => {
+  it('ends with 100 walks in 10 s, or with 100 ms after the first 10, and comes back', () => {
     let nowMs = 0;
     const budget = new ExplanationBudget(() => nowMs);
     for (let walk = 0; walk < 100; walk++)
@@ -188,8 +188,7 @@ describe('the budget of explanations', () => {
       nowMs += 60;
       return 'y';
     };
-    assert.equal(budget.spend(slow), 'y');
-    assert.equal(budget.spend(slow), 'y');
+    for (let walk = 0; walk < 10; walk++) assert.equal(budget.spend(slow), 'y');
     assert.equal(budget.spend(slow), null);
     nowMs = 20_000;
     assert.equal(budget.spend(slow), 'y');
