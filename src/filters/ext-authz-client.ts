@@ -5,6 +5,7 @@
  * which the provider is the same, so that the bound on checks in flight does too.
  */
 import type { ExtAuthzProvider } from '../core/authorization-plan.ts';
+import { monotonicMs } from '../core/clock.ts';
 import type { Limits } from '../core/limits.ts';
 import type { ConnectionFacts, FilterWait, RequestContext } from '../http/filter.ts';
 import type { AuthzUpstream } from './authz-upstream.ts';
@@ -79,15 +80,15 @@ export class ExtAuthzClient {
       resolve(answer);
       cancel?.();
     };
-    const timer = setTimeout(
-      () => giveUp(errorAnswer(`no answer in ${provider.timeoutMs} ms`)),
-      Math.min(provider.timeoutMs, MAX_TIMER_MS),
-    );
+    const late = errorAnswer(`no answer in ${provider.timeoutMs} ms`);
+    const dueAtMs = monotonicMs() + provider.timeoutMs;
+    const timer = setTimeout(() => giveUp(late), Math.min(provider.timeoutMs, MAX_TIMER_MS));
     this.#pending++;
     wait.whenGone = () => giveUp(GONE);
     try {
       cancel = start((answer) => {
-        if (end()) resolve(answer);
+        // A busy event loop may read an answer before the timer that was due first.
+        if (end()) resolve(monotonicMs() < dueAtMs ? answer : late);
       });
     } catch (thrown) {
       if (end()) reject(thrown);

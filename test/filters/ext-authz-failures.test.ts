@@ -8,7 +8,10 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import { CONTINUE } from '../../src/http/filter.ts';
-import type { ConnectionFacts, Filter } from '../../src/http/filter.ts';
+import type { ConnectionFacts, Filter, RequestContext } from '../../src/http/filter.ts';
+import { Http1RequestHead } from '../../src/http/request-head.ts';
+import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
+import { ExtAuthzClient } from '../../src/filters/ext-authz-client.ts';
 import { ExtAuthzFilter } from '../../src/filters/ext-authz.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { startRecordingUpstream } from '../support/recording-upstream.ts';
@@ -20,6 +23,7 @@ import {
   FilterCounters,
   KEY,
   makeFilter,
+  providerOf,
   startGrpcProvider,
   startGuarded,
 } from './ext-authz-fixture.ts';
@@ -127,6 +131,30 @@ describe('an answer after the deadline', () => {
     assert.equal(guarded.app.requests.length, 1);
     assert.equal(guarded.counters.http.error, 20);
     assert.equal(guarded.counters.http.ok, 0);
+  });
+
+  it('that is read before the timer was looked at lets nothing through', async () => {
+    const client = new ExtAuthzClient({
+      provider: providerOf(1, { kind: 'http', timeoutMs: 20 }),
+      upstream: () => ({
+        pickSessions: () => null,
+        opener: {
+          open: (sink) => {
+            // A turn so long that the answer lies there before the event loop comes to its timers.
+            const until = performance.now() + 25;
+            while (performance.now() < until);
+            sink.onAnswerHead({ status: 200, reason: '', fields: [], bodyLength: 0 }, true);
+            return { abort() {} };
+          },
+        },
+      }),
+      limits: () => DEFAULT_LIMITS,
+      ownSpiffeId: () => '',
+    });
+    const head = new Http1RequestHead('GET', '/', '1.1');
+    const request = { head, connection: FACTS } as unknown as RequestContext;
+    const answer = await client.checkRequest(request, null);
+    assert.deepEqual([answer.kind, client.pending], ['error', 0]);
   });
 
   it('over gRPC in the turn of the deadline lets nothing through', async () => {
