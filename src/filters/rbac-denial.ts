@@ -16,6 +16,8 @@ const BAD_CUSTOM = '-deny-due-to-bad-CUSTOM-action';
 
 /** Of the whole worker: there may be a filter for every port. */
 export const DENIALS: ExplanationBudget = new ExplanationBudget();
+/** Of its own, as its log lines are: a flood of requests does not hide why a connection was closed. */
+const OPEN_CONNECTIONS = new ExplanationBudget();
 
 /** What is judged. */
 export interface Judged {
@@ -48,7 +50,8 @@ export function denyOpenConnection(rules: ActionRules, facts: ConnectionFacts): 
     if (matched !== null) return denialUnasked(matched, problem);
   }
   const decision = decideAccess(rules, connection, null);
-  return decision.allowed ? null : denialOf({ rules, connection, request: null }, decision, DENIALS);
+  if (decision.allowed) return null;
+  return denialOf({ rules, connection, request: null }, decision, OPEN_CONNECTIONS);
 }
 
 function denial(key: string, why: string): Deny {
