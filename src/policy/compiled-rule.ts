@@ -26,22 +26,27 @@ export class CompiledRule {
   /** What a decision names; one object for all decisions. */
   readonly matched: MatchedRule;
   readonly dropped: boolean;
-  readonly #from: readonly Conjunction[];
-  readonly #to: readonly Conjunction[];
-  readonly #when: Conjunction;
+  /** Conditions, and source and operation where there is but one: in one list, since rules are met cold. */
+  readonly #all: Conjunction;
+  /** Sources or operations where there are several. */
+  readonly #either: readonly (readonly Conjunction[])[];
   readonly #stated: RuleParts['stated'];
 
   constructor(matched: MatchedRule, parts: RuleParts) {
+    const { from, to, when, stated, dropped } = parts;
     this.matched = matched;
-    this.dropped = parts.dropped;
-    this.#from = parts.from;
-    this.#to = parts.to;
-    this.#when = parts.when;
-    this.#stated = parts.stated;
+    this.dropped = dropped;
+    this.#all = [...when, ...onlyOf(to), ...onlyOf(from)];
+    this.#either = from.length < 2 && to.length < 2 ? NONE : [to, from].filter(({ length }) => length > 1);
+    this.#stated = stated;
   }
 
   matches(view: RequestView): boolean {
-    return holdAll(this.#when, view) && holdAny(this.#to, view) && holdAny(this.#from, view);
+    if (!holdAll(this.#all, view)) return false;
+    for (const alternatives of this.#either) {
+      if (!holdAny(alternatives, view)) return false;
+    }
+    return true;
   }
 
   explain(view: RequestView): RuleTrace {
@@ -57,9 +62,14 @@ export class CompiledRule {
    * it has to be looked at every time.
    */
   covers(): readonly (readonly IndexKey[])[] {
-    const single = this.#when.filter((clause) => !clause.negated).map((clause) => clause.field.keys);
-    return [...single, ...coversOf(this.#from), ...coversOf(this.#to)];
+    return [...keysOf(this.#all), ...this.#either.flatMap(coversOf)];
   }
+}
+
+const NONE: readonly never[] = [];
+
+function onlyOf(alternatives: readonly Conjunction[]): Conjunction {
+  return alternatives.length === 1 ? (alternatives[0] ?? NONE) : NONE;
 }
 
 function holdAll(clauses: Conjunction, view: RequestView): boolean {
@@ -70,27 +80,23 @@ function holdAll(clauses: Conjunction, view: RequestView): boolean {
 }
 
 function holdAny(alternatives: readonly Conjunction[], view: RequestView): boolean {
-  if (alternatives.length === 0) return true;
   for (const clauses of alternatives) {
     if (holdAll(clauses, view)) return true;
   }
   return false;
 }
 
+/** What each field that is not negated is found by. */
+function keysOf(clauses: Conjunction): (readonly IndexKey[])[] {
+  return clauses.filter((clause) => !clause.negated).map((clause) => clause.field.keys);
+}
+
 /**
- * One alternative: each of its fields. Several: the same place of each, so that an index may choose the path of all
- * of them; where one has no field to be found by, there is no cover.
+ * The first field of each alternative, the second of each and so on, so that an index may choose the paths of all of
+ * them; where one has no field to be found by, there is no cover.
  */
 function coversOf(alternatives: readonly Conjunction[]): (readonly IndexKey[])[] {
-  const choices = alternatives.map((clauses) =>
-    clauses.filter((clause) => !clause.negated).map((clause) => clause.field.keys),
-  );
+  const choices = alternatives.map(keysOf);
   const fewest = Math.min(...choices.map((choice) => choice.length));
-  if (choices.length === 0 || fewest === 0) return [];
-  if (choices.length === 1) return choices[0] ?? [];
-  const covers: IndexKey[][] = [];
-  for (let i = 0; i < fewest; i++) {
-    covers.push(choices.flatMap((choice) => choice[i] ?? []));
-  }
-  return covers;
+  return Array.from({ length: fewest }, (_, place) => choices.flatMap((choice) => choice[place] ?? []));
 }

@@ -65,6 +65,7 @@ describe('address fields', () => {
     [['x-forwarded-for', '1.1.1.1'], '1.1.1.1'],
     [['x-forwarded-for', '1.1.1.1, 2.2.2.2'], '2.2.2.2'],
     [['x-forwarded-for', '1.1.1.1,\t2.2.2.2 '], '2.2.2.2'],
+    [['x-forwarded-for', '1.1.1.1, 2.2.2.2, 3.3.3.3'], '3.3.3.3'],
     [['x-forwarded-for', '1.1.1.1', 'x-forwarded-for', '3.3.3.3'], '3.3.3.3'],
     [['x-forwarded-for', '1.1.1.1', 'x-forwarded-for', ''], '1.1.1.1'],
     [['x-forwarded-for', '1.1.1.1, none'], '10.0.0.9'],

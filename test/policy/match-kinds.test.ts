@@ -267,6 +267,8 @@ describe('namespace match', () => {
     ['*oo', SLEEP, true],
     ['f*o', SLEEP, true],
     ['f*x', SLEEP, false],
+    ['f*f', 'spiffe://td/ns/f/sa/x', false],
+    ['f*f', 'spiffe://td/ns/ff/sa/x', true],
     ['*', SLEEP, true],
     ['f*', 'spiffe://td/ns/bar/f/x', false],
     ['b*/f', 'spiffe://td/ns/bar/f/x', true],
@@ -387,6 +389,7 @@ describe('claim match', () => {
     deep: { er: { role: 'root' }, list: ['p', 'q'] },
     'a.b': 'dot',
     'a[b]': 'odd',
+    'a[b][c': 'odder',
     mixed: [1, 'one', ['two']],
     ['__proto__']: { role: 'forged' },
     constructor: 'own',
@@ -414,6 +417,7 @@ describe('claim match', () => {
     ['request.auth.claims[groups][length]', '*', false],
     ['request.auth.claims[a.b]', 'dot', true],
     ['request.auth.claims[a[b]]', 'odd', true],
+    ['request.auth.claims[a[b][c]', 'odder', true],
     ['request.auth.claims[mixed]', 'one', true],
     ['request.auth.claims[mixed]', 'two', false],
     ['request.auth.claims[mixed]', '1', false],
@@ -432,6 +436,13 @@ describe('claim match', () => {
       assert.equal(isMatched({ when: [{ key, notValues: [wanted] }] }, connectionOf(), request), !matched);
     });
   }
+
+  it('is looked for among own properties only', () => {
+    // Without brackets `__proto__` sets the prototype.
+    const request = requestOf({ token: tokenOf({ __proto__: { role: 'admin' } }) });
+    const key = 'request.auth.claims[role]';
+    assert.equal(isMatched({ when: [{ key, values: ['admin'] }] }, connectionOf(), request), false);
+  });
 
   it('is not there without a token, so notValues hold', () => {
     const key = 'request.auth.claims[groups]';

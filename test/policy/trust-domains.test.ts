@@ -88,6 +88,8 @@ describe('trust domain migration', () => {
     ['*', 'x/y', false],
     ['td*', 'spiffe://td9/ns/foo/sa/a', true],
     ['td*', 'spiffe://t/d', false],
+    ['td*', 'spiffe://td1', false],
+    ['*d9', 'spiffe://d9', false],
     ['*9', 'spiffe://td9/ns/foo/sa/a', true],
     ['*9', 'spiffe://td9x/ns/9/', false],
     ['*d9', 'spiffe://d9/x', true],
