@@ -105,13 +105,15 @@ export class JwtAuthnFilter implements Filter {
   }
 }
 
-/** The tokens of one request, each looked up once. */
+/** The tokens of one request, each taken apart once. */
 class LookedUpTokens {
   readonly #cache: TokenCache;
   readonly #counters: JwtCounters;
   readonly #epoch: number;
-  readonly #entries = new Map<string, TokenEntry>();
-  readonly #isNew = new Set<string>();
+  /** The one that was asked for last: most requests have no other. */
+  #token = '';
+  #entry: TokenEntry | null = null;
+  readonly #isNew = new Map<string, TokenEntry>();
 
   constructor(cache: TokenCache, counters: JwtCounters) {
     this.#cache = cache;
@@ -120,26 +122,34 @@ class LookedUpTokens {
   }
 
   readonly entryOf = (token: string): TokenEntry => {
-    let entry = this.#entries.get(token);
-    if (entry !== undefined) return entry;
-    entry = this.#cache.get(token);
-    if (entry === undefined) {
-      this.#counters.cacheMiss++;
-      this.#isNew.add(token);
-      entry = newEntry(token);
-    } else this.#counters.cacheHit++;
-    this.#entries.set(token, entry);
-    return entry;
+    if (this.#entry === null || this.#token !== token) {
+      this.#entry = this.#isNew.get(token) ?? this.#lookUp(token);
+      this.#token = token;
+    }
+    return this.#entry;
   };
+
+  #lookUp(token: string): TokenEntry {
+    const known = this.#cache.get(token);
+    if (known !== undefined) {
+      this.#counters.cacheHit++;
+      return known;
+    }
+    this.#counters.cacheMiss++;
+    const entry = newEntry(token);
+    this.#isNew.set(token, entry);
+    return entry;
+  }
 
   /** All of them are good. */
   remember(): void {
     if (this.#isNew.size === 0 || this.#epoch !== this.#cache.epoch) return;
-    for (const token of this.#isNew) this.#cache.put(token, this.#entries.get(token)!);
+    for (const [token, entry] of this.#isNew) this.#cache.put(token, entry);
   }
 
+  /** The one that was looked at last. */
   forget(): void {
-    for (const token of this.#entries.keys()) this.#cache.delete(token);
+    this.#cache.delete(this.#token);
   }
 }
 

@@ -8,13 +8,10 @@ const PERCENT = 0x25;
 /** Values of the parameters of that name, in order; a parameter without `=` has the value ''. */
 export function queryValues(path: string, name: string): string[] {
   const values: string[] = [];
-  let at = path.indexOf('?');
-  if (at === -1) return values;
-  while (at < path.length) {
+  for (let at = path.indexOf('?'); at !== -1 && at < path.length;) {
     const end = endOfParameter(path, at + 1);
-    const equals = path.indexOf('=', at + 1);
-    const nameEnd = equals === -1 || equals > end ? end : equals;
-    if (isNamed(path, at + 1, nameEnd, name)) values.push(percentDecoded(path.slice(nameEnd + 1, end)));
+    const parameter = path.slice(at + 1, end);
+    if (isNamed(parameter, name)) values.push(percentDecoded(parameter.slice(endOfName(parameter) + 1)));
     at = end;
   }
   return values;
@@ -23,16 +20,13 @@ export function queryValues(path: string, name: string): string[] {
 /** The path without the parameters of that name; without `?` if none is left. */
 export function withoutParameter(path: string, name: string): string {
   const query = path.indexOf('?');
-  if (query === -1) return path;
   let kept = '';
-  let at = query;
   let removed = false;
-  while (at < path.length) {
+  for (let at = query; at !== -1 && at < path.length;) {
     const end = endOfParameter(path, at + 1);
-    const equals = path.indexOf('=', at + 1);
-    const nameEnd = equals === -1 || equals > end ? end : equals;
-    if (isNamed(path, at + 1, nameEnd, name)) removed = true;
-    else kept += (kept === '' ? '?' : '&') + path.slice(at + 1, end);
+    const parameter = path.slice(at + 1, end);
+    if (isNamed(parameter, name)) removed = true;
+    else kept += (kept === '' ? '?' : '&') + parameter;
     at = end;
   }
   return removed ? path.slice(0, query) + kept : path;
@@ -43,12 +37,17 @@ function endOfParameter(path: string, from: number): number {
   return end === -1 ? path.length : end;
 }
 
-function isNamed(path: string, start: number, end: number, name: string): boolean {
-  if (end - start === name.length) return path.startsWith(name, start);
+function endOfName(parameter: string): number {
+  const equals = parameter.indexOf('=');
+  return equals === -1 ? parameter.length : equals;
+}
+
+/** Never looks behind the parameter: many of them must not cost the square of their number. */
+function isNamed(parameter: string, name: string): boolean {
+  const end = endOfName(parameter);
+  if (end === name.length) return parameter.startsWith(name);
   // Only an escape can make a longer text the same name.
-  if (end - start < name.length) return false;
-  const escape = path.indexOf('%', start);
-  return escape !== -1 && escape < end && percentDecoded(path.slice(start, end)) === name;
+  return end > name.length && percentDecoded(parameter.slice(0, end)) === name;
 }
 
 /** As latin1 text of the bytes; what is no escape stays. */

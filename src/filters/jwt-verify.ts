@@ -284,7 +284,8 @@ function acceptedBy(evaluation: JwtEvaluation, seen: readonly (readonly FoundTok
   const removed: FoundToken[] = [];
   for (const [index, tokens] of seen.entries()) {
     const rule = rules[index]!;
-    for (const token of goodFromTheEnd(evaluation, rule, tokens)) {
+    const isLast = index === seen.length - 1;
+    for (const token of isLast ? tokens.toReversed() : goodFromTheEnd(evaluation, rule, tokens)) {
       fields.push(...acceptedToken(evaluation, rule, token.token).fields);
       if (!rule.rule.forwardOriginalToken) removed.push(token);
     }

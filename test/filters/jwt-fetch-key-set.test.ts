@@ -1,11 +1,15 @@
 /** Fetching key sets: from where, how much, how long, and over which redirects. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import https from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import type { KeySetPlan } from '../../src/core/jwt-plan.ts';
 import { addressFault } from '../../src/filters/fetch-key-set-address.ts';
 import { fetchKeySet } from '../../src/filters/fetch-key-set.ts';
 import type { KeySetText } from '../../src/filters/fetch-key-set.ts';
 import { KeySetServer } from '../support/key-set-server.ts';
+import { TestCa } from '../support/test-ca.ts';
 import { TestIssuer } from '../support/test-tokens.ts';
 
 const JWKS = new TestIssuer('a').jwks();
@@ -181,6 +185,34 @@ describe('fetching a key set', () => {
       else process.env['http_proxy'] = before;
     }
     assert.deepEqual(proxy.asked, []);
+  });
+
+  it('does not take keys from a server whose certificate nobody vouches for, whatever the environment says', async () => {
+    const ca = await TestCa.create('cluster.local');
+    const { chainPem, keyPem } = await ca.issue({
+      spiffeId: 'spiffe://cluster.local/ns/a/sa/b',
+      dnsNames: ['localhost'],
+    });
+    let requests = 0;
+    const server = https.createServer({ cert: chainPem, key: keyPem }, (_, response) => {
+      requests++;
+      response.end(JWKS);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const name = 'NODE_TLS_REJECT_UNAUTHORIZED';
+    const before = process.env[name];
+    process.env[name] = '0';
+    try {
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it listens on TCP
+      const { port } = server.address() as AddressInfo;
+      await assert.rejects(fetchFrom(`https://localhost:${port}/`), /Cannot fetch "https:.*certificate/);
+    } finally {
+      if (before === undefined) delete process.env[name];
+      else process.env[name] = before;
+      server.close();
+    }
+    assert.equal(requests, 0);
   });
 
   it('ends at once when it is told to', async () => {
