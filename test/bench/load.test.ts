@@ -109,6 +109,22 @@ describe('bench load', () => {
     });
   });
 
+  it('sends the fields that it was given in turn over all connections', async () => {
+    const seen: string[] = [];
+    const answer = (socket: Socket, head: string): void => {
+      seen.push(/^x-turn: (.*)\r$/m.exec(head)?.[1] ?? '');
+      socket.write(ANSWER);
+    };
+    await serving(answer, async ({ job }) => {
+      const requestFields = ['x-turn: a\r\n', 'x-turn: b\r\n', 'x-turn: c\r\n'];
+      const closed: LoadJob = { ...job, connections: 1, durationMs: 50, requestFields };
+      await runLoad(closed, createOpener(closed), hold);
+      assert.ok(seen.length > 6, `${seen.length} requests`);
+      assert.equal(seen.slice(0, 7).join(''), 'abcabca');
+      assert.match(createOpener(closed).lastRequest.toString(), /x-turn: a\r\nconnection: close\r\n/);
+    });
+  });
+
   it('fails when one of the short connections is reset', async () => {
     let requests = 0;
     const answer = (socket: Socket): void => {

@@ -52,6 +52,22 @@ describe('bench command line', () => {
     assert.equal(parseOptions(['--smoke', '--short', '70'])?.shortConnections, 70);
   });
 
+  it('measures Envoy with every kind of policy only if kinds are named', () => {
+    const usual = parseOptions([]);
+    assert.deepEqual([usual?.areKindsNamed, usual?.kinds.length], [false, 7]);
+    assert.deepEqual(usual?.policyCounts, [10, 100, 1_000, 10_000]);
+    assert.deepEqual([usual.algorithms, usual.providers], [['RS256'], ['grpc']]);
+    const named = parseOptions(['--kinds', 'claim,path', '--counts', '50,5', '--providers', 'http,grpc']);
+    assert.deepEqual([named?.areKindsNamed, named?.kinds], [true, ['path', 'claim']]);
+    assert.deepEqual(
+      [named?.policyCounts, named?.providers],
+      [
+        [5, 50],
+        ['grpc', 'http'],
+      ],
+    );
+  });
+
   const misuses = [
     '--rounds=0',
     '--rounds=1.5',
