@@ -26,8 +26,6 @@ export interface CallCarrier {
 const PREFIX_BYTES = 5;
 
 export class UnaryCall {
-  /** When it was given to a connection; 0 while it waits for one. */
-  startedAtMs = 0;
   /** The provider said something in answer. */
   heard = false;
   readonly #message: Buffer;
@@ -54,10 +52,9 @@ export class UnaryCall {
   }
 
   /** `reused`: the connection has carried calls before. */
-  start(stream: ClientHttp2Stream, reused: boolean, nowMs: number): void {
+  start(stream: ClientHttp2Stream, reused: boolean): void {
     this.#stream = stream;
     this.#reused = reused;
-    this.startedAtMs = nowMs;
     stream.on('response', this.#onHeaders);
     stream.on('trailers', this.#onTrailers);
     stream.on('data', this.#onData);

@@ -71,7 +71,7 @@ function checkHead(provider: ExtAuthzProvider, head: RequestHead, body: CheckedB
   const { toCheck } = namesOf(provider);
   const fields = joinedFields(head.fields, toCheck);
   if (body !== null) setField(fields, PARTIAL_BODY_HEADER, String(body.partial));
-  let { authority } = head;
+  let authority = head.authority === '' ? provider.host : head.authority;
   const more = provider.includeAdditionalHeadersInCheck;
   for (let i = 0; i < more.length; i += 2) {
     const name = more[i]!;

@@ -22,7 +22,7 @@ export const MAX_SESSIONS = 4;
 /** Calls on one connection, where the provider's own limit is not lower. */
 export const MAX_CALLS_PER_SESSION = 256;
 
-/** A connection on which a call was given up after so long without a word from the provider carries no other. */
+/** A call given up, and no answer to any since the first of so long ago: the connection carries no other. */
 const SILENT_MS = 5_000;
 
 interface Session {
@@ -31,7 +31,8 @@ interface Session {
   readonly idle: Deadline;
   readonly calls: Set<UnaryCall>;
   carried: number;
-  heardAtMs: number;
+  /** When the first call began that is not followed by an answer to any; null: there is none. */
+  silentSinceMs: number | null;
   retired: boolean;
 }
 
@@ -95,9 +96,8 @@ export class CheckSessions implements CallCarrier {
     this.endpoint.active--;
     const { session } = made;
     if (session === null) return;
-    const now = monotonicMs();
-    if (call.heard) session.heardAtMs = now;
-    else if (now - Math.max(session.heardAtMs, call.startedAtMs) > SILENT_MS) session.retired = true;
+    if (call.heard) session.silentSinceMs = null;
+    else if (this.#isSilent(session)) session.retired = true;
     this.#leave(call, session);
     this.#pump();
   }
@@ -112,6 +112,12 @@ export class CheckSessions implements CallCarrier {
     }
     this.#waiting.add(call);
     this.#pump();
+  }
+
+  /** Hung, or cut off without a word: only what was asked tells. */
+  #isSilent({ silentSinceMs }: Session): boolean {
+    const most = Math.min(SILENT_MS, this.#idleTimeoutMs());
+    return silentSinceMs !== null && monotonicMs() - silentSinceMs > most;
   }
 
   #leave(call: UnaryCall, session: Session): void {
@@ -158,8 +164,9 @@ export class CheckSessions implements CallCarrier {
     session.calls.add(call);
     made.session = session;
     try {
-      call.start(session.http2.request(made.headers), session.carried > 0, monotonicMs());
+      call.start(session.http2.request(made.headers), session.carried > 0);
       session.carried++;
+      session.silentSinceMs ??= monotonicMs();
     } catch (thrown) {
       session.retired = true;
       call.fail(whyOf(thrown));
@@ -196,7 +203,7 @@ export class CheckSessions implements CallCarrier {
       idle: new Deadline(() => http2.destroy()),
       calls: new Set(),
       carried: 0,
-      heardAtMs: monotonicMs(),
+      silentSinceMs: null,
       retired: false,
     };
     this.#sessions.add(session);

@@ -138,7 +138,7 @@ export class ExtAuthzFilter implements Filter {
   }
 
   #allow(request: RequestContext, answer: AllowAnswer, why: string): Verdict {
-    const { counters } = this.#deps;
+    const { counters, log } = this.#deps;
     const onAnswer = writableChanges(answer.responseHeaders);
     const fault =
       typeof onAnswer === 'string'
@@ -147,6 +147,7 @@ export class ExtAuthzFilter implements Filter {
     if (typeof onAnswer === 'string' || fault !== null) return this.#invalid(`${why}: ${fault}`);
     counters.http.ok++;
     counters.cluster.ok++;
+    if (log.debugEnabled) log.debug('ext_authz_allowed', { why }, 'Allowed by the provider');
     if (onAnswer.length > 0) this.#onAnswer.set(request, onAnswer);
     return CONTINUE;
   }

@@ -375,6 +375,19 @@ describe('connections to a gRPC provider', () => {
     assert.equal(provider.sessions.length, 2);
   });
 
+  it('are replaced when the provider has hung', async () => {
+    await using provider = await startGrpcProvider(() => null);
+    await using guarded = await startGuarded({
+      port: provider.port,
+      provider: { timeoutMs: 20 },
+      limits: { idleTimeoutMs: 60 },
+    });
+    while (provider.sessions.length < 3) assert.equal((await ask(guarded.proxy)).status, 403);
+    assert.ok(provider.calls.length > 4, `${provider.calls.length} calls`);
+    provider.script = () => ({ status: { code: 0 } });
+    assert.equal((await ask(guarded.proxy)).status, 200);
+  });
+
   it('end with the sidecar, and the checks on them', async () => {
     await using provider = await startGrpcProvider(() => null);
     await using guarded = await startGuarded({ port: provider.port });

@@ -408,6 +408,45 @@ describe('the body of a request, for a gRPC provider', () => {
     assert.equal(whole.status, 200);
   });
 
+  for (const allowPartialMessage of [false, true]) {
+    it(`is held no further than it is shown, however long, allowPartialMessage ${allowPartialMessage}`, async () => {
+      await using provider = await startGrpcProvider(ALLOW);
+      await using guarded = await startGuarded({
+        port: provider.port,
+        provider: { body: { ...body, allowPartialMessage } },
+        app: { script: () => {} },
+      });
+      using client = await guarded.proxy.connect();
+      await client.write('POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n');
+      const chunk = `4000\r\n${'x'.repeat(0x4000)}\r\n`;
+      // Without an end: what the sockets do not hold stays with the client.
+      for (let i = 0; i < 64; i++) client.socket.write(chunk);
+      if (allowPartialMessage) {
+        const http = (await provider.call()).check.attributes?.request?.http;
+        assert.deepEqual(
+          [http?.body, http?.size, http?.headers['x-envoy-auth-partial-body']],
+          ['xxxxxxxx', -1n, 'true'],
+        );
+        await (await guarded.app.connection()).until(({ length }) => length > 1_000_000, 'the body');
+      } else {
+        assert.equal((await client.readResponse('POST')).status, 413);
+        assert.equal(provider.calls.length, 0);
+        assert.equal(guarded.app.connections.length, 0);
+      }
+    });
+  }
+
+  it('that was announced with Expect is asked for', async () => {
+    await using provider = await startGrpcProvider(ALLOW);
+    await using guarded = await startGuarded({ port: provider.port, provider: { body } });
+    using client = await guarded.proxy.connect();
+    await client.write('POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n');
+    await client.readUntil('100 Continue\r\n\r\n');
+    await client.write('abc');
+    assert.equal((await client.readResponse('POST')).status, 200);
+    assert.equal((await provider.call()).check.attributes?.request?.http?.body, 'abc');
+  });
+
   it('is held up to limits.maxExtAuthzBodyBytes, if that is less', async () => {
     await using provider = await startGrpcProvider(ALLOW);
     await using guarded = await startGuarded({
