@@ -233,6 +233,7 @@ function visitsOf(kind: Kind, policies: readonly (number | null)[]): Visit[] {
       connection: new PolicyConnection(whole),
       request: {
         method: 'GET',
+        framing: { bodyLength: 0, statesEmptyBody: false, acceptsTrailers: false },
         path: fresh(request?.path ?? `/index/${i}`),
         authority: fresh(request?.authority ?? 'httpbin.foo:8000'),
         fields: (request?.fields ?? FIELDS).map(fresh),

@@ -5,7 +5,7 @@
 import type { VerifiedToken } from '../core/jwt-plan.ts';
 import type { ConnectionFacts, RequestContext } from '../http/filter.ts';
 import { PolicyConnection } from '../policy/policy-connection.ts';
-import type { PolicyRequest } from '../policy/policy-request.ts';
+import type { PolicyFraming, PolicyRequest } from '../policy/policy-request.ts';
 
 const NO_IDENTITIES: readonly string[] = [];
 
@@ -43,6 +43,7 @@ export function policyRequestOf(request: RequestContext): PolicyRequest {
     head.path,
     head.authority,
     head.fields,
+    head,
     request.connection.tls ? 'https' : 'http',
     request.token,
   );
@@ -54,6 +55,7 @@ class HeadView implements PolicyRequest {
   readonly path: string;
   readonly authority: string;
   readonly fields: readonly string[];
+  readonly framing: PolicyFraming;
   readonly scheme: 'http' | 'https';
   readonly token: VerifiedToken | null;
 
@@ -62,6 +64,7 @@ class HeadView implements PolicyRequest {
     path: string,
     authority: string,
     fields: readonly string[],
+    framing: PolicyFraming,
     scheme: 'http' | 'https',
     token: VerifiedToken | null,
   ) {
@@ -69,6 +72,7 @@ class HeadView implements PolicyRequest {
     this.path = path;
     this.authority = authority;
     this.fields = fields;
+    this.framing = framing;
     this.scheme = scheme;
     this.token = token;
   }

@@ -17,7 +17,17 @@ export interface PolicyConnectionFacts {
   readonly sni: string;
 }
 
-/** One request as filters see it at the time of the decision. `RequestHead` fits the first four. */
+/** What a head says of its body and trailers, which the codec takes out of the fields. */
+export interface PolicyFraming {
+  /** Bytes; -1: chunked; 0: none. */
+  readonly bodyLength: number;
+  /** `content-length: 0` was written. */
+  readonly statesEmptyBody: boolean;
+  /** `te: trailers` was written. */
+  readonly acceptsTrailers: boolean;
+}
+
+/** One request as filters see it at the time of the decision. */
 export interface PolicyRequest {
   readonly method: string;
   /** Normalised, with query. */
@@ -26,6 +36,7 @@ export interface PolicyRequest {
   readonly authority: string;
   /** Name, value, name, value …, names in lower case. */
   readonly fields: readonly string[];
+  readonly framing: PolicyFraming;
   readonly scheme: 'http' | 'https';
   /** null: none came, or none was asked for. */
   readonly token: VerifiedToken | null;

@@ -1,18 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { closestMiss, describeMiss } from '../../src/policy/closest-miss.ts';
 import type { PolicyTrace } from '../../src/policy/decision.ts';
 import { connectionOf, httpRules, policyOf, requestOf, tokenOf } from './policy-plan.ts';
 import type { RuleText } from './policy-plan.ts';
 
 function explain(rules: readonly RuleText[], request = requestOf()): readonly PolicyTrace[] {
   return httpRules(policyOf(rules, { name: 'allow-get' })).allow?.explain(connectionOf(), request) ?? [];
-}
-
-function sentence(traces: readonly PolicyTrace[]): string {
-  const miss = closestMiss(traces);
-  assert.ok(miss);
-  return describeMiss(miss);
 }
 
 describe('explain', () => {
@@ -110,54 +103,5 @@ describe('explain', () => {
         ['b', 1],
       ],
     );
-  });
-});
-
-describe('the closest rule', () => {
-  it('is the one with the fewest fields missed', () => {
-    const rules: RuleText[] = [
-      { to: [{ methods: ['PUT'], paths: ['/info*'] }] },
-      { to: [{ methods: ['GET'], paths: ['/info*'] }] },
-      { to: [{ methods: ['GET'], paths: ['/other'] }] },
-    ];
-    assert.equal(
-      sentence(explain(rules, requestOf({ path: '/admin' }))),
-      'foo/allow-get rule 1, missed on paths: wanted /info*, got /admin',
-    );
-  });
-
-  it('counts of several sources or operations the best one', () => {
-    const rules: RuleText[] = [
-      {
-        from: [{ namespaces: ['x'], principals: ['y'] }, { namespaces: ['z'] }],
-        to: [{ paths: ['/a'] }, { methods: ['GET'] }],
-      },
-    ];
-    assert.equal(
-      sentence(explain(rules)),
-      'foo/allow-get rule 0, missed on namespaces: wanted z, got cluster.local/ns/foo/sa/sleep',
-    );
-  });
-
-  it('names every field missed, and values that could be misread in quotes', () => {
-    const rules: RuleText[] = [
-      {
-        to: [{ methods: ['PUT', 'POST'] }],
-        when: [
-          { key: 'request.headers[x]', values: ['a b'] },
-          { key: 'request.headers[y]', values: ['1', '2', '3', '4', '5', '6', '7'] },
-        ],
-      },
-    ];
-    assert.equal(
-      sentence(explain(rules, requestOf({ fields: ['y', ''] }))),
-      'foo/allow-get rule 0, missed on methods: wanted PUT or POST, got GET; request.headers[x]: wanted "a b", got nothing; ' +
-        'request.headers[y]: wanted 1 or 2 or 3 or 4 or 5 or 2 more, got ""',
-    );
-  });
-
-  it('is none where there is no rule, or each matched', () => {
-    assert.equal(closestMiss(explain([])), null);
-    assert.equal(closestMiss(explain([{}])), null);
   });
 });

@@ -109,6 +109,24 @@ describe('header match', () => {
     }
   });
 
+  for (const [name, framing, value] of [
+    ['content-length', { bodyLength: 5 }, '5'],
+    ['content-length', { statesEmptyBody: true }, '0'],
+    ['te', { acceptsTrailers: true }, 'trailers'],
+  ] as const) {
+    it(`sees ${name}: ${value}, which the codec takes out of the fields, and nothing without it`, () => {
+      const none = { bodyLength: 0, statesEmptyBody: false, acceptsTrailers: false };
+      const rules = httpRules(
+        policyOf([{ when: [{ key: `request.headers[${name}]`, values: [value] }] }], { action: 'DENY' }),
+      );
+      const isDenied = (given: Partial<typeof none>): boolean =>
+        rules.deny?.match(connectionOf(), requestOf({ framing: { ...none, ...given } })) !== null;
+      assert.equal(isDenied(framing), true);
+      assert.equal(isDenied({}), false);
+      assert.equal(isDenied({ bodyLength: -1 }), false, 'chunked');
+    });
+  }
+
   it('keeps two cookie headers apart', () => {
     const fields = ['cookie', 'a=1', 'cookie', 'b=2'];
     assert.equal(isHit(['b=2'], fields, 'ALLOW', 'cookie'), true);

@@ -100,6 +100,7 @@ export function requestOf(request: Partial<PolicyRequest> = {}): PolicyRequest {
     path: '/',
     authority: 'httpbin.foo',
     fields: [],
+    framing: { bodyLength: 0, statesEmptyBody: false, acceptsTrailers: false },
     scheme: 'https',
     token: null,
     ...request,

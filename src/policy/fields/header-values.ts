@@ -1,9 +1,11 @@
 /**
  * The values of one request header, and what Envoy's pseudo-headers are made of here.
  */
+import type { PolicyFraming } from '../policy-request.ts';
 import type { RequestView } from '../request-view.ts';
 
 const NONE: readonly string[] = [];
+const TE_TRAILERS: readonly string[] = ['trailers'];
 
 /** All copies in order. Names begin with a colon only for pseudo-headers; `connection` is none of the request's. */
 export function collectValues(view: RequestView, name: string): readonly string[] {
@@ -18,6 +20,11 @@ export function collectValues(view: RequestView, name: string): readonly string[
       return [request.method];
     case ':scheme':
       return [request.scheme];
+    // The codec takes these two out of the fields; Envoy's rules see them.
+    case 'content-length':
+      return contentLength(request.framing);
+    case 'te':
+      return request.framing.acceptsTrailers ? TE_TRAILERS : NONE;
     default:
       return copiesOf(request.fields, name);
   }
@@ -30,6 +37,11 @@ export function joinSlot(values: readonly string[]): string {
 
 export function joinAll(values: readonly string[]): string {
   return values.join(',');
+}
+
+function contentLength({ bodyLength, statesEmptyBody }: PolicyFraming): readonly string[] {
+  if (bodyLength > 0) return [String(bodyLength)];
+  return statesEmptyBody ? ['0'] : NONE;
 }
 
 function copiesOf(fields: readonly string[], name: string): readonly string[] {

@@ -9,7 +9,15 @@ import type { RequestView } from '../request-view.ts';
 import type { PostingsSink } from './postings.ts';
 import { TextCollection, TextLookup } from './text-lookup.ts';
 
-const PSEUDO_HEADERS: readonly string[] = [':authority', ':path', ':method', ':scheme'];
+/** Headers that rules may name and that are not among the fields of a head. */
+const OUTSIDE_FIELDS: readonly string[] = [
+  ':authority',
+  ':path',
+  ':method',
+  ':scheme',
+  'content-length',
+  'te',
+];
 
 export class HeaderLookups {
   readonly #collected = new Map<string, TextCollection>();
@@ -28,7 +36,7 @@ export class HeaderLookups {
 
   find(view: RequestView, sink: PostingsSink): void {
     if (this.#lookups.size === 0) return;
-    for (const name of PSEUDO_HEADERS) this.#findNamed(view, name, sink);
+    for (const name of OUTSIDE_FIELDS) this.#findNamed(view, name, sink);
     const fields = view.request?.fields ?? [];
     for (let i = 0; i < fields.length; i += 2) {
       const name = fields[i] ?? '';
