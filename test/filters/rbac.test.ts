@@ -379,6 +379,7 @@ describe('what policies are shown', () => {
         path: '/admin?access_token=t',
         authority: 'httpbin.foo:8080',
         fields: ['x-a', 'b'],
+        framing: REQUEST.head,
         scheme: 'https',
         token: null,
       },

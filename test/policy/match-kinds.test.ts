@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { SLEEP, connectionOf, isMatched, requestOf, tokenOf } from './policy-plan.ts';
+import { SLEEP, connectionOf, httpRules, isMatched, policyOf, requestOf, tokenOf } from './policy-plan.ts';
 import type { RuleText } from './policy-plan.ts';
 
 describe('string match', () => {

@@ -54,9 +54,9 @@ export interface RuleText {
 
 export function ruleOf(rule: RuleText): PolicyRule {
   return {
-    from: (rule.from ?? []).map((source) => ({ ...ANY_SOURCE, ...source })),
-    to: (rule.to ?? []).map((operation) => ({ ...ANY_OPERATION, ...operation })),
-    when: (rule.when ?? []).map((condition) => ({ values: [], notValues: [], ...condition })),
+    from: (rule.from ?? []).map((source) => Object.assign({}, ANY_SOURCE, source)),
+    to: (rule.to ?? []).map((operation) => Object.assign({}, ANY_OPERATION, operation)),
+    when: (rule.when ?? []).map(({ key, notValues = [], values = [] }) => ({ key, values, notValues })),
   };
 }
 
