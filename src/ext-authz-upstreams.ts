@@ -9,7 +9,9 @@ import type { Limits } from './core/limits.ts';
 import type { AuthzEndpoint, AuthzUpstream } from './filters/authz-upstream.ts';
 import { ExtAuthzClient } from './filters/ext-authz-client.ts';
 import { CheckSessions } from './filters/ext-authz-sessions.ts';
+import type { ClusterCounters } from './observe/counters.ts';
 import type { ClusterUpstream } from './upstream/cluster-upstream.ts';
+import { noteDialFailure } from './upstream/dial-error.ts';
 import type { EndpointPool } from './upstream/endpoint-pool.ts';
 
 export interface ExtAuthzUpstreamsDeps {
@@ -83,12 +85,14 @@ export class ExtAuthzUpstreams {
 class PooledEndpoint implements AuthzEndpoint {
   readonly name: string;
   readonly scheme: 'http' | 'https';
+  readonly counters: ClusterCounters;
   readonly #pool: EndpointPool;
   readonly #upstream: ClusterUpstream;
 
   constructor(pool: EndpointPool, upstream: ClusterUpstream) {
     this.name = pool.name;
     this.scheme = pool.target.tls === undefined ? 'http' : 'https';
+    this.counters = upstream.counters;
     this.#pool = pool;
     this.#upstream = upstream;
   }
@@ -106,6 +110,10 @@ class PooledEndpoint implements AuthzEndpoint {
   }
 
   dial(onConnected: (socket: Socket) => void, onFailed: (error: Error) => void): DialAttempt {
-    return this.#pool.dial(onConnected, onFailed, undefined, this.#upstream);
+    const note = (error: Error): void => {
+      noteDialFailure(error, this.counters);
+      onFailed(error);
+    };
+    return this.#pool.dial(onConnected, note, undefined, this.#upstream);
   }
 }

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import type { DialAttempt } from '../core/dialer.ts';
 import type { ExchangeOpener } from '../http/exchange.ts';
+import type { ClusterCounters } from '../observe/counters.ts';
 import type { CheckSessions } from './ext-authz-sessions.ts';
 
 export interface AuthzUpstream {
@@ -18,6 +19,8 @@ export interface AuthzEndpoint {
   /** A connection that was dialled under another one takes no more checks. */
   readonly epoch: number;
   readonly scheme: 'http' | 'https';
+  /** Of its cluster. */
+  readonly counters: ClusterCounters;
   /** Checks under way, of all that use the endpoint: what "least request" compares. */
   active: number;
   /** One connection for HTTP/2. Exactly one callback runs, never in the caller's turn. */

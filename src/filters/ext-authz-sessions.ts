@@ -64,7 +64,10 @@ export class CheckSessions implements CallCarrier {
   /** Calls `path` of the provider with one message. */
   call(headers: OutgoingHttpHeaders, message: Uint8Array, sink: CallSink): UnaryCall {
     const call = new UnaryCall(message, sink, this);
+    const { counters } = this.endpoint;
     this.endpoint.active++;
+    counters.rqTotal++;
+    counters.rqActive++;
     this.#calls.set(call, { headers, session: null });
     if (this.#closed) call.fail('the sidecar is going down');
     else {
@@ -94,6 +97,7 @@ export class CheckSessions implements CallCarrier {
     this.#calls.delete(call);
     this.#waiting.delete(call);
     this.endpoint.active--;
+    this.endpoint.counters.rqActive--;
     const { session } = made;
     if (session === null) return;
     if (call.heard) session.silentSinceMs = null;
@@ -207,6 +211,9 @@ export class CheckSessions implements CallCarrier {
       retired: false,
     };
     this.#sessions.add(session);
+    const { counters } = this.endpoint;
+    counters.cxTotal++;
+    counters.cxActive++;
     http2.on('goaway', () => this.#retireSession(session));
     // Dialled sockets may be half open, and a session on such a one outlives the other side's end (Node 26.10).
     socket.on('end', () => http2.destroy());
@@ -216,6 +223,8 @@ export class CheckSessions implements CallCarrier {
       session.idle.clear();
       session.retired = true;
       this.#sessions.delete(session);
+      counters.cxActive--;
+      counters.cxDestroy++;
       this.#pump();
     });
   }

@@ -16,6 +16,7 @@ import { ExtAuthzFilter } from '../../src/filters/ext-authz.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { startRecordingUpstream } from '../support/recording-upstream.ts';
 import { withDeadline } from '../support/with-deadline.ts';
+import { CLUSTER } from '../upstream/upstream-fixture.ts';
 import {
   answerCall,
   ask,
@@ -291,6 +292,8 @@ describe('connections to a gRPC provider', () => {
     assert.ok(answers.every(({ status }) => status === 200));
     assert.equal(provider.calls.length, 100);
     assert.equal(provider.sessions.length, 1);
+    const { rqTotal, rqActive, cxTotal, cxActive } = guarded.world.counters.cluster(CLUSTER);
+    assert.deepEqual([rqTotal, rqActive, cxTotal, cxActive], [100, 0, 1, 1]);
   });
 
   it('keep to the provider’s own limit of streams', async () => {
