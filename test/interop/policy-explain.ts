@@ -30,10 +30,11 @@ export function targetOf(set: PolicySet): ExplainTarget {
 
 /** `ip`: where it is sent. */
 export function explainCase(target: ExplainTarget, one: PolicyCase, ip: string): Promise<Explanation> {
-  return explainExchange(target, questionOf(one, ip));
+  return explainExchange(target, { ...questionOf(one, ip), extAuthz: () => null });
 }
 
-function questionOf(one: PolicyCase, ip: string): ExplainRequest {
+/** No provider is asked. */
+export function questionOf(one: PolicyCase, ip: string): Omit<ExplainRequest, 'extAuthz'> {
   const { caller } = one;
   return {
     to: { port: WORKLOAD_PORT, ip },
@@ -49,6 +50,5 @@ function questionOf(one: PolicyCase, ip: string): ExplainRequest {
             headers: headersOf(one, '0').flat(),
             jwt: null,
           },
-    extAuthz: () => null,
   };
 }

@@ -98,6 +98,9 @@ export function drawCase(set: PolicySet, callers: readonly Caller[], rng: Rng): 
   if (rules.length > 0 && rng.chance(85)) meet(draft, rng.pick(rules), rng);
   if (set.targets !== undefined && rng.chance(75)) draft.target = rng.pick(set.targets);
   else if (rng.chance(45)) moveAway(draft, rng);
+  if (set.hosts !== undefined && rng.chance(75)) draft.host = rng.pick(set.hosts);
+  if (set.headers !== undefined && rng.chance(75))
+    draft.headers = rng.pick(set.headers).map(([name, value]) => [name, value]);
   if (rng.chance(10)) moveAway(draft, rng);
   return finish(draft, set, rng);
 }
@@ -187,11 +190,17 @@ function meetHeader(draft: Draft, name: string, wanted: string, rng: Rng): void 
       const sent = words.HEADERS[name]?.sent ?? ['x'];
       draft.headers.push([
         rng.chance(80) ? name.toLowerCase() : name.toUpperCase(),
-        rng.chance(60) ? filled(wanted, 'x', 'x') : rng.pick(sent),
+        headerValue(wanted, sent, rng),
       ]);
-      if (rng.chance(20)) draft.headers.push([name.toLowerCase(), rng.pick(sent)]);
+      if (rng.chance(35)) draft.headers.push([name.toLowerCase(), rng.pick(sent)]);
     }
   }
+}
+
+/** A lone star is met by an empty value too. */
+function headerValue(wanted: string, sent: readonly string[], rng: Rng): string {
+  if (wanted === '*' && rng.chance(40)) return '';
+  return rng.chance(60) ? filled(wanted, 'x', 'x') : rng.pick(sent);
 }
 
 function meetClaim(draft: Draft, brackets: string, wanted: string, rng: Rng): void {

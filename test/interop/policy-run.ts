@@ -5,7 +5,7 @@
 import type { ExplainTarget } from '../../src/explain/explain-target.ts';
 import type { Explanation } from '../../src/explain/explanation.ts';
 import { compareCase, reportOf } from './policy-compare.ts';
-import { decidingClauses, type Distribution } from './policy-distribution.ts';
+import { decidingClauses, Distribution } from './policy-distribution.ts';
 import { explainCase, targetOf } from './policy-explain.ts';
 import { callersFor, drawCase, type PolicyCase } from './policy-requests.ts';
 import { Rng } from './policy-rng.ts';
@@ -37,7 +37,7 @@ export interface Wrong {
   readonly report: string;
 }
 
-interface Candidate {
+export interface Candidate {
   readonly one: PolicyCase;
   readonly explanation: Explanation;
   readonly worth: number;
@@ -48,13 +48,18 @@ export async function compareSets(options: RunOptions): Promise<RunResult> {
   const rng = new Rng(seed);
   const wrong: Wrong[] = [];
   const rows = new Map<string, number>();
+  // Of this run alone, so that its seed repeats it whatever ran before.
+  const chosenSoFar = new Distribution(0);
   for (let from = 0; from < sets.length; from += BATCH) {
     const explanations = new Map<PolicyCase, Explanation>();
     const prepared: PreparedSet[] = [];
     for (const [slot, set] of sets.slice(from, from + BATCH).entries()) {
-      const target = targetOf(set);
-      const chosen = await chooseCases(target, set, world.app.address(slot), casesPerSet, rng, distribution);
-      for (const { explanation, one } of chosen) explanations.set(one, explanation);
+      const ip = world.app.address(slot);
+      const { chosen, target } = await chooseCases(set, ip, casesPerSet, rng, chosenSoFar);
+      for (const { explanation, one } of chosen) {
+        explanations.set(one, explanation);
+        distribution.add(explanation);
+      }
       prepared.push({ set, snapshot: target.snapshot, cases: chosen.map(({ one }) => one) });
     }
     for (const judged of await world.judge(prepared)) {
@@ -68,14 +73,14 @@ export async function compareSets(options: RunOptions): Promise<RunResult> {
 }
 
 /** Three of four for what they decide, by what has decided least so far; the others as they were drawn. */
-async function chooseCases(
-  target: ExplainTarget,
+export async function chooseCases(
   set: PolicySet,
   ip: string,
   count: number,
   rng: Rng,
   distribution: Distribution,
-): Promise<readonly Candidate[]> {
+): Promise<{ readonly target: ExplainTarget; readonly chosen: readonly Candidate[] }> {
+  const target = targetOf(set);
   const callers = callersFor(set, rng);
   const drawn: Candidate[] = [];
   for (let at = 0; at < count * DRAWN; at++) {
@@ -88,7 +93,7 @@ async function chooseCases(
   const rest = drawn.filter((candidate) => !taken.has(candidate)).slice(0, count - best.length);
   const chosen = [...best, ...rest];
   for (const { explanation } of chosen) distribution.add(explanation);
-  return chosen;
+  return { target, chosen };
 }
 
 function worthOf(explanation: Explanation, distribution: Distribution): number {

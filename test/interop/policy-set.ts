@@ -58,6 +58,10 @@ export interface PolicySet {
   readonly tokenRules: readonly TokenRule[];
   /** Paths that requests have besides those that are drawn for the rules. */
   readonly targets?: readonly string[];
+  /** The same for Host. */
+  readonly hosts?: readonly string[];
+  /** And lists of header fields. */
+  readonly headers?: readonly (readonly (readonly [string, string])[])[];
 }
 
 /** Namespace, account and labels of the workload that all sets are for. */

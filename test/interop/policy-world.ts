@@ -96,6 +96,34 @@ export class PolicyWorld implements AsyncDisposable {
     }));
   }
 
+  /** Every case to Envoy alone. */
+  async judgeByEnvoy(prepared: readonly PreparedSet[]): Promise<ReadonlyMap<PolicyCase, Side>> {
+    await using envoy = await this.#startEnvoy(prepared);
+    const asked: {
+      readonly address: string;
+      readonly id: string;
+      readonly one: PolicyCase;
+      readonly outcome: Outcome;
+    }[] = [];
+    await inTurns(prepared, async ({ cases }, slot) => {
+      const address = this.app.address(slot);
+      const connections = new Map<string, CallerConnection>();
+      for (const [at, one] of cases.entries()) {
+        const key = keyOf(one.caller);
+        const known = connections.get(key);
+        const connection =
+          known ??
+          new CallerConnection({ host: address, port: WORKLOAD_PORT }, one.caller, this.#certificates);
+        connections.set(key, connection);
+        const id = `${slot}-${at}`;
+        asked.push({ address, id, one, outcome: await send(connection, one, id) });
+      }
+      for (const connection of connections.values()) connection[Symbol.dispose]();
+    });
+    const log = await envoy.stop();
+    return new Map(asked.map((each) => [each.one, sideOf(log, each.address, each, each.outcome)]));
+  }
+
   /** All sets in one Envoy, a few at a time in ours; `ask` is called once for each. Answers both access logs. */
   async serve<T extends ServedSet>(
     sets: readonly T[],
@@ -103,30 +131,25 @@ export class PolicyWorld implements AsyncDisposable {
   ): Promise<{ readonly envoy: AccessLog; readonly ours: AccessLog }> {
     const log = this.#folder.write(`postern-${this.#batches++}.log`, '');
     const accessLog = { path: log, encoding: 'JSON', format: JSON.stringify(LOG_FORMAT) } as const;
+    await using envoy = await this.#startEnvoy(sets);
+    await inTurns(sets, async (one, slot) => {
+      const address = this.app.address(slot);
+      const secret = await this.#secrets.of(one.set.trust);
+      const snapshot: Snapshot = { ...one.snapshot, accessLog };
+      await using ours = await PosternSide.start(address, this.app.host, snapshot, secret, this.#loggers);
+      await ask(one, slot, { host: address, port: WORKLOAD_PORT }, ours.target);
+    });
+    return { envoy: await envoy.stop(), ours: readLog(log) };
+  }
+
+  async #startEnvoy(sets: readonly ServedSet[]): Promise<PolicyEnvoy> {
     const listeners = await Promise.all(
       sets.map(async ({ set, snapshot }, slot) => ({
         address: this.app.address(slot),
         chains: translateSet(snapshot, await this.#secrets.of(set.trust)),
       })),
     );
-    const envoy = await PolicyEnvoy.start(listeners, this.app.host);
-    try {
-      let next = 0;
-      const work = async (): Promise<void> => {
-        for (let slot = next++; slot < sets.length; slot = next++) {
-          const one = sets[slot]!;
-          const address = this.app.address(slot);
-          const secret = await this.#secrets.of(one.set.trust);
-          const snapshot: Snapshot = { ...one.snapshot, accessLog };
-          await using ours = await PosternSide.start(address, this.app.host, snapshot, secret, this.#loggers);
-          await ask(one, slot, { host: address, port: WORKLOAD_PORT }, ours.target);
-        }
-      };
-      await Promise.all(Array.from({ length: AT_ONCE }, work));
-      return { envoy: await envoy.stop(), ours: readLog(log) };
-    } finally {
-      await envoy[Symbol.asyncDispose]();
-    }
+    return PolicyEnvoy.start(listeners, this.app.host);
   }
 
   async #ask(prepared: PreparedSet, slot: number, theirs: Target, ours: Target): Promise<AskedCase[]> {
@@ -162,8 +185,22 @@ function send(connection: CallerConnection, one: PolicyCase, id: string): Promis
     : connection.carry('ping\n');
 }
 
-function sideOf(log: AccessLog, address: string, { id, one }: AskedCase, outcome: Outcome): Side {
+function sideOf(
+  log: AccessLog,
+  address: string,
+  { id, one }: Pick<AskedCase, 'id' | 'one'>,
+  outcome: Outcome,
+): Side {
   const isHttp = one.kind === 'http';
   const logged = log.get(isHttp ? id : `${one.caller.ip}:${outcome.from} ${address}`);
   return { outcome, details: (isHttp ? logged?.details : logged?.termination) ?? '', logged };
+}
+
+/** A few at once. */
+async function inTurns<T>(list: readonly T[], work: (one: T, at: number) => Promise<void>): Promise<void> {
+  let next = 0;
+  const loop = async (): Promise<void> => {
+    for (let at = next++; at < list.length; at = next++) await work(list[at]!, at);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, loop));
 }

@@ -81,37 +81,88 @@ const SCOPES: readonly PolicySet[] = [
   ]),
 ];
 
+const INFO: Partial<PolicySet> = { targets: ['/info', '/info/x', '/info?x=1'] };
+
 const NAMES: readonly PolicySet[] = [
   // `rule[10]` comes before `rule[2]`.
-  set('the smallest key decides', [
-    policy(
-      'DENY',
-      Array.from({ length: 12 }, (_, at) => to({ paths: at === 2 || at === 10 ? ['/info'] : [`/${at}`] })),
-    ),
-  ]),
-  set('the smallest key of two policies decides', [
-    policy('DENY', [to({ paths: ['/info*'] })], { name: 'p.x' }),
-    policy('DENY', [to({ methods: ['GET'] })], { name: 'p-1' }),
-    policy('DENY', [to({ hosts: ['a.com'] })], { name: 'p' }),
-  ]),
-  set('DENY goes before ALLOW', [
-    policy('ALLOW', [to({ paths: ['/info*'] })]),
-    policy('DENY', [to({ paths: ['/info/x', '/info?x=1'] })]),
-  ]),
+  ...both10And2('the smallest key decides'),
+  set(
+    'the smallest key of three policies decides',
+    [
+      policy('DENY', [to({ paths: ['/info*'] })], { name: 'p.x' }),
+      policy('DENY', [to({ methods: ['GET'] })], { name: 'p-1' }),
+      policy('DENY', [to({ hosts: ['a.com'] })], { name: 'p' }),
+    ],
+    INFO,
+  ),
+  set(
+    'DENY goes before ALLOW',
+    [policy('ALLOW', [to({ paths: ['/info*'] })]), policy('DENY', [to({ paths: ['/info/x', '/info?x=1'] })])],
+    INFO,
+  ),
+];
+
+function both10And2(name: string): readonly PolicySet[] {
+  const rules = Array.from({ length: 12 }, (_, at) =>
+    to({ paths: at === 2 || at === 10 ? ['/info'] : [`/${at}`] }),
+  );
+  return [
+    set(`ALLOW: ${name}`, [policy('ALLOW', rules)], INFO),
+    set(`DENY: ${name}`, [policy('DENY', rules)], INFO),
+  ];
+}
+
+/** Sources are alternatives, so are operations; fields of one, and conditions, must all be met. */
+const COMBINATIONS: readonly PolicySet[] = [
+  ...both('two sources', {
+    from: [{ source: { namespaces: ['bar'] } }, { source: { namespaces: ['foo'] } }],
+  }),
+  ...both('two operations', {
+    to: [{ operation: { paths: ['/info*'] } }, { operation: { methods: ['POST'] } }],
+  }),
+  ...both('two fields', to({ paths: ['/info*'], methods: ['GET'] })),
+  ...both('two conditions', {
+    when: [
+      { key: 'request.headers[x-role]', values: ['a'] },
+      { key: 'request.headers[X-Team]', values: ['red'] },
+    ],
+  }),
+  ...both('a condition beside an operation', {
+    ...to({ paths: ['/info*'] }),
+    ...when('request.headers[x-role]', 'a'),
+  }),
+  ...both('a field and its not-field', to({ paths: ['/info*'], notPaths: ['/info/x'] }), {
+    targets: ['/info', '/info/x', '/inf'],
+  }),
 ];
 
 const KINDS = ['a', '*', 'a*', '*a', 'a*b', '*a*', '**'];
 
+const role = (...values: readonly string[]): (readonly [string, string])[] =>
+  values.map((value) => ['x-role', value]);
+const ROLES = [
+  role('b', 'a'),
+  role('a', 'b'),
+  role(''),
+  role('a'),
+  role('xa'),
+  role('ax'),
+  role('a*b'),
+  role(),
+];
+
 const MATCH_KINDS: readonly PolicySet[] = [
   ...KINDS.flatMap((value) => both(`header "${value}"`, when('request.headers[x-role]', value))),
-  ...both('header is absent', whenNot('request.headers[x-role]', '*')),
+  ...both('header is absent', whenNot('request.headers[x-role]', '*'), { headers: ROLES }),
   ...['/a', '*', '/a*', '*a', '/a*b', '*a*', '/a/', '/A'].flatMap((value) =>
     both(`path "${value}"`, to({ paths: [value] }), {
       targets: ['/a', '/a/', '/A', '/xa', '/a*b', '/a-b', '/a*', '/ba*'],
     }),
   ),
   ...['a.com', 'A.com', '*', 'a.*', '*.com', 'a.com:*', '*:8080'].flatMap((value) =>
-    both(`host "${value}"`, to({ hosts: [value] })),
+    both(`host "${value}"`, to({ hosts: [value] }), {
+      hosts: ['a.com', 'A.com', 'a.com:8080', 'a.com:', 'b.a.com', 'a.com.', 'a.comm', 'xa.com:80'],
+    }),
   ),
   ...['GET', '*', 'P*', '*T', 'get'].flatMap((value) => both(`method "${value}"`, to({ methods: [value] }))),
   ...[
@@ -126,10 +177,16 @@ const MATCH_KINDS: readonly PolicySet[] = [
     both(`request principal "${value}"`, from({ requestPrincipals: [value] }), withTokens),
   ),
   ...['foo', '*', 'f*', '*oo', 'f*o', 'fo'].flatMap((value) =>
-    both(`namespace "${value}"`, from({ namespaces: [value] })),
+    [
+      both(`namespace "${value}"`, from({ namespaces: [value] })),
+      both(`not namespace "${value}"`, from({ notNamespaces: [value] })),
+    ].flat(),
   ),
   ...['sleep', 'foo/sleep', 'bar/sleep', 'slee', 'a'].flatMap((value) =>
-    both(`service account "${value}"`, from({ serviceAccounts: [value] })),
+    [
+      both(`service account "${value}"`, from({ serviceAccounts: [value] })),
+      both(`not service account "${value}"`, whenNot('source.serviceAccount', value)),
+    ].flat(),
   ),
 ];
 
@@ -267,12 +324,21 @@ const TCP: readonly PolicySet[] = (
   ] as const
 ).flatMap(([name, rule]) => both(`TCP: ${name}`, rule, { port: 'tcp' }));
 
+const FORWARDED = [
+  '127.88.0.1',
+  '1.2.3.4',
+  '1.2.3.4, 127.88.0.2',
+  '127.88.0.1, 1.2.3.4',
+  '2001:db8::7',
+  'unknown',
+].map((value) => [['x-forwarded-for', value] as const]);
+
 const CONNECTION: readonly PolicySet[] = [
   ...['127.88.0.1', '127.88.0.0/31', '127.88.0.0/24', '0.0.0.0/0', '::/0', '128.0.0.0/1'].flatMap((value) =>
     [
-      both(`peer ${value}`, from({ ipBlocks: [value] })),
-      both(`client ${value}`, from({ remoteIpBlocks: [value] })),
-      both(`source.ip ${value}`, when('source.ip', value)),
+      both(`peer ${value}`, from({ ipBlocks: [value] }), { headers: FORWARDED }),
+      both(`client ${value}`, from({ remoteIpBlocks: [value] }), { headers: FORWARDED }),
+      both(`source.ip ${value}`, when('source.ip', value), { headers: FORWARDED }),
     ].flat(),
   ),
   ...['127.77.0.0/16', '127.0.0.0/9', '10.0.0.0/8'].flatMap((value) =>
@@ -321,6 +387,7 @@ export const WRITTEN_SETS: readonly PolicySet[] = [
   ...EMPTY_FORMS,
   ...SCOPES,
   ...NAMES,
+  ...COMBINATIONS,
   ...MATCH_KINDS,
   ...CLAIMS,
   ...MIGRATION,
