@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { request as httpsRequest } from 'node:https';
 import path from 'node:path';
 import { describe, it } from 'node:test';
@@ -17,6 +17,7 @@ import { CONFIG_KEYS, environmentName } from '../src/config/config-keys.ts';
 import { validatePaths } from '../src/config/validate-paths.ts';
 import { loadPosternConfig } from '../src/config/postern-config.ts';
 import { ERROR_CODES } from '../src/core/errors.ts';
+import { printExplanation } from '../src/explain/print-explanation.ts';
 import * as library from '../src/index.ts';
 import { loadMesh } from '../src/load-mesh.ts';
 import { findOperator } from '../src/observe/access-log-operators.ts';
@@ -46,7 +47,7 @@ const manifest = JSON.parse(read('package.json')) as {
 const DOCUMENTS = [
   'README.md',
   'CHANGELOG.md',
-  ...globSync('{docs,bench,certs-dev,src/*}/*.md', { cwd: ROOT }),
+  ...globSync('{docs,bench,certs-dev,examples/*,src/*}/*.md', { cwd: ROOT }),
 ].map((file) => file.replaceAll(path.sep, '/'));
 const FRONT = ['README.md', 'docs/differences.md', 'docs/architecture.md'];
 
@@ -252,7 +253,7 @@ describe('the README walk-through', () => {
     using _ = folder;
     const { documents, problems } = validatePaths(['try/mesh', 'try/postern.yaml'], folder.path);
     assert.deepEqual(problems, []);
-    assert.equal(documents.files.length, 3);
+    assert.equal(documents.files.length, 5);
     const loaded = loadPosternConfig({
       file: 'try/postern.yaml',
       environment: {},
@@ -267,9 +268,36 @@ describe('the README walk-through', () => {
     assert.equal(port?.protocol, 'http');
   });
 
+  it('has policy tests that hold and cover every rule', async () => {
+    const { folder } = await layOut();
+    using _ = folder;
+    // CUSTOM comes into the walk-through after them.
+    unlinkSync(folder.join('try/mesh/authorizer.yaml'));
+    const main = path.join(ROOT, 'src/main.ts');
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      [main, 'test', 'try/policies.test.yaml', '--require-coverage'],
+      { cwd: folder.path },
+    );
+    assert.ok(readme.includes(stdout.trim()), stdout);
+  });
+
+  it('has the explanation that the program gives', async () => {
+    const { folder } = await layOut();
+    using _ = folder;
+    unlinkSync(folder.join('try/mesh/authorizer.yaml'));
+    const explanation = await library.explain({
+      config: folder.join('try/postern.yaml'),
+      request: { from: { principal: 'cluster.local/ns/foo/sa/sleep' }, request: { path: '/admin' } },
+    });
+    assert.ok(readme.includes(printExplanation(explanation).trim()), printExplanation(explanation));
+  });
+
   it('has a filter that type-checks against the source and does what it says', async () => {
     const { folder, ca } = await layOut();
     using _ = folder;
+    // The filter is shown without the policies, which would deny before it.
+    for (const name of ['policies', 'authorizer']) unlinkSync(folder.join(`try/mesh/${name}.yaml`));
     const guard = folder.join('try/guard.ts');
     // Relative, as an import of TypeScript has to be.
     const source = path.relative(path.dirname(guard), path.join(ROOT, 'src/index.ts'));

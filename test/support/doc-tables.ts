@@ -20,6 +20,7 @@ import { DEFAULT_JSON_FORMAT } from '../../src/observe/access-log-format.ts';
 import type { EndpointTable } from '../../src/observe/admin-server.ts';
 import * as names from '../../src/observe/metric-names.ts';
 import type { MetricName, RecordName } from '../../src/observe/metric-names.ts';
+import * as policyNames from '../../src/observe/policy-metric-names.ts';
 
 /** Cells by row; the first row is the heading. */
 export type Table = readonly (readonly string[])[];
@@ -107,8 +108,14 @@ function metricTable(): Table {
     ...recordRows('listener.BIND_PORT.', names.LISTENER_RECORDS),
     ...scopeRows('http.inbound_BIND_PORT.', 'envoy_http_', names.HTTP_METRICS),
     ...recordRows('http.inbound_BIND_PORT.', names.HTTP_RECORDS),
+    ...rbacRows('http.inbound_BIND_PORT.', 'envoy_http_inbound_BIND_PORT_rbac'),
+    ...scopeRows('http.inbound_BIND_PORT.', 'envoy_http_', policyNames.JWT_METRICS),
+    ...scopeRows('http.inbound_BIND_PORT.', 'envoy_http_', policyNames.EXT_AUTHZ_METRICS),
+    ...rbacRows('tcp.', 'envoy_tcp_rbac'),
+    ...scopeRows('ext_authz.tcp.', 'envoy_ext_authz_', policyNames.TCP_EXT_AUTHZ_METRICS),
     ...scopeRows('tcp.CLUSTER.', 'envoy_tcp_', names.TUNNEL_METRICS),
     ...scopeRows('cluster.CLUSTER.', 'envoy_cluster_', names.CLUSTER_METRICS),
+    ...scopeRows('cluster.CLUSTER.', 'envoy_cluster_', policyNames.CLUSTER_EXT_AUTHZ_METRICS),
     ...scopeRows('server.', 'postern_', names.PROCESS_METRICS),
     ...scopeRows('', '', names.CONTROL_METRICS),
     ...[names.ISTIO_REQUESTS, ...Object.values(names.ISTIO_TCP_METRICS)].map(({ metric, help }) => [
@@ -129,6 +136,13 @@ function scopeRows(stat: string, metric: string, table: Readonly<Record<string, 
     name.type,
     name.help,
   ]);
+}
+
+function rbacRows(stat: string, metric: string): string[][] {
+  return [
+    ...scopeRows(`${stat}rbac.`, metric, policyNames.RBAC_METRICS),
+    ...scopeRows(`${stat}rbac.`, 'postern_', policyNames.DRY_RUN_METRICS),
+  ];
 }
 
 function labelsOf(labels: Readonly<Record<string, string>> | undefined): string {
