@@ -15,6 +15,7 @@ import { DOCUMENT_FIELDS, readOrigin } from './read-metadata.ts';
 import { ResourceCollector } from './resource-collector.ts';
 import type { Position, ResourceOrigin, Resources } from './resources.ts';
 import type { SourceText } from './source-text.ts';
+import { warnOfAbsentValues } from './warn-of-absent-values.ts';
 import { shown } from './yaml-tree.ts';
 import type { TreeNode } from './yaml-tree.ts';
 
@@ -35,6 +36,8 @@ interface DocumentType {
 const LIST_FIELDS = new Set(['apiVersion', 'kind', 'metadata', 'items']);
 /** Kinds that decide access: a group that is only misspelled must not hide them. */
 const ACCESS_KINDS = new Set(Object.keys(ISTIO_KINDS['security.istio.io'] ?? {}));
+/** Of which a part left blank lets more through, or less; `mtls` left blank is UNSET, as in Istio's own examples. */
+const POLICY_KINDS = new Set(['AuthorizationPolicy', 'RequestAuthentication']);
 
 export class DocumentReader {
   readonly skippedKinds: Map<string, number> = new Map();
@@ -125,7 +128,10 @@ export class DocumentReader {
   #readIstio(document: FieldReader, context: DocumentContext, kind: string, use: KindUse): void {
     document.refuseUnknown(DOCUMENT_FIELDS, kind);
     const spec = document.object('spec');
-    if (spec !== null) checkApiFields(spec, kind);
+    if (spec !== null) {
+      checkApiFields(spec, kind);
+      if (POLICY_KINDS.has(kind)) warnOfAbsentValues(spec);
+    }
     switch (use.use) {
       case 'acted-on': {
         const origin = this.#originOf(document, context);

@@ -109,6 +109,24 @@ describe('AuthorizationPolicy', () => {
     assert.deepEqual(read.rules[0]?.from[0]?.serviceAccounts, names);
   });
 
+  it('is warned of where a field has a name and no value, which to the API is no field', () => {
+    const { read, problems } = load(
+      policy(
+        '  action:\n  selector:\n  rules:\n  - from:\n    to: [{operation: {methods: , paths: [/a]}}]\n' +
+          '    when: [{key: source.ip, values: [10.0.0.1], notValues: }]',
+      ),
+    );
+    assert.equal(read.action, 'ALLOW');
+    assert.deepEqual(read.rules[0]?.from, []);
+    assert.deepEqual(foundProblems(problems), [
+      'warning empty 5:10 spec.action',
+      'warning empty 6:12 spec.selector',
+      'warning empty 8:10 spec.rules[0].from',
+      'warning empty 9:32 spec.rules[0].to[0].operation.methods',
+      'warning empty 10:60 spec.rules[0].when[0].notValues',
+    ]);
+  });
+
   const booleans: [string, boolean | null][] = [
     ...['1', 't', 'T', 'TRUE', 'true', 'True'].map((text): [string, boolean] => [text, true]),
     ...['0', 'f', 'F', 'FALSE', 'false', 'False'].map((text): [string, boolean] => [text, false]),
