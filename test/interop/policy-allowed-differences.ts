@@ -92,16 +92,14 @@ function withoutAddedLength({ envoy, one }: JudgedCase): readonly string[] {
   return adds ? envoy.outcome.forwarded.filter((field) => field !== LENGTH_0) : envoy.outcome.forwarded;
 }
 
+/** Copies of a field of one slot as one; empty ones leave no comma. */
 function joined(fields: readonly string[]): readonly string[] {
-  const out: string[] = [];
-  for (const field of fields) {
-    const name = field.split(':', 1)[0]!;
-    const before = out.at(-1);
-    if (ONE_SLOT.has(name) && before?.startsWith(`${name}:`) === true) {
-      out[out.length - 1] = `${before},${field.slice(name.length + 2)}`;
-    } else out.push(field);
-  }
-  return out;
+  const copies = Map.groupBy(fields, (field) => field.split(':', 1)[0]!);
+  return [...copies].flatMap(([name, list]) => {
+    if (list.length === 1 || !ONE_SLOT.has(name)) return list;
+    const values = list.map((field) => field.slice(name.length + 2)).filter((value) => value !== '');
+    return [`${name}: ${values.join(',')}`];
+  });
 }
 
 function repeatedNames({ headers }: HttpRequest): ReadonlySet<string> {

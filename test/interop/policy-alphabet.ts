@@ -38,6 +38,8 @@ export const CALLER_IPS = ['127.88.0.1', '127.88.0.2', '127.88.1.1'] as const;
 
 export const SNIS = ['', 'a.example.com', 'outbound_.80_._.httpbin.foo.svc.cluster.local'] as const;
 
+export const SNI_VALUES = ['a.example.com', '*.example.com', 'outbound_.80*', '*', 'A.example.com'] as const;
+
 export const NAMESPACES = [
   'foo',
   'bar',

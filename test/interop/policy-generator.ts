@@ -1,213 +1,11 @@
 /**
- * Policy sets by fast-check, over the whole schema: every field and its not-form, every key, all kinds of matches,
- * scopes, actions, dry run, empty forms, trust domains. Only what passes validation. Rules are small, so that each
- * clause has a chance to decide.
+ * Policy sets by fast-check: rules of every kind, scopes, actions, dry run, empty forms, trust domains, token rules.
+ * Only what passes validation.
  */
 import * as fc from 'fast-check';
 import * as words from './policy-alphabet.ts';
-import type { Condition, Fields, Policy, PolicySet, Rule, TokenRule } from './policy-set.ts';
-
-type Values = fc.Arbitrary<readonly string[]>;
-
-const pickOf = (values: readonly string[], max = 2): Values =>
-  fc.uniqueArray(fc.constantFrom(...values), { minLength: 1, maxLength: max });
-
-/** SPIFFE IDs of callers without the scheme, cut and starred in every way. */
-const principal: fc.Arbitrary<string> = fc
-  .record({
-    domain: fc.constantFrom(...words.ALL_TRUST_DOMAINS, 'other'),
-    path: fc.constantFrom(...words.ID_PATHS),
-    form: fc.constantFrom(
-      'exact',
-      'exact',
-      'exact',
-      'any',
-      'prefix',
-      'prefix',
-      'suffix',
-      'suffix',
-      'middle',
-      'star domain',
-      'part domain',
-      'case',
-      'short',
-    ),
-    cut: fc.nat(30),
-  })
-  .map(({ cut, domain, form, path }) => {
-    const id = `${domain}/${path}`;
-    switch (form) {
-      case 'exact':
-        return id;
-      case 'any':
-        return '*';
-      case 'prefix':
-        return `${id.slice(0, 4 + cut)}*`;
-      case 'suffix':
-        return `*${id.slice(cut)}`;
-      case 'middle':
-        return `${domain}/${path.replace('/sa/', '/*/')}`;
-      case 'star domain':
-        return `*/${path}`;
-      case 'part domain':
-        return `*${domain.slice(3)}/${path}`;
-      case 'case':
-        return id.toUpperCase();
-      case 'short':
-        return id.slice(0, -1);
-      default:
-        return form satisfies never;
-    }
-  });
-
-const principals: Values = fc.uniqueArray(principal, { minLength: 1, maxLength: 2 });
-const ports: Values = pickOf([String(words.WORKLOAD_PORT), '80', '18081', '1', '65535', '18079']);
-const destinationIps: Values = pickOf([
-  '127.77.0.0/16',
-  '127.0.0.0/8',
-  '127.77.0.0/20',
-  '10.0.0.1',
-  '::1',
-  '127.78.0.0/16',
-]);
-
-const SOURCE: Readonly<Record<string, Values>> = {
-  principals,
-  requestPrincipals: pickOf(words.REQUEST_PRINCIPALS),
-  namespaces: pickOf(words.NAMESPACES),
-  serviceAccounts: pickOf(words.SERVICE_ACCOUNTS),
-  trustDomains: pickOf(words.TRUST_DOMAIN_VALUES),
-  ipBlocks: pickOf(words.IP_BLOCKS),
-  remoteIpBlocks: pickOf(words.REMOTE_IP_BLOCKS),
-};
-
-const OPERATION: Readonly<Record<string, Values>> = {
-  hosts: pickOf(words.HOSTS),
-  ports,
-  methods: pickOf(words.METHODS),
-  paths: fc.oneof(
-    { weight: 2, arbitrary: pickOf([...words.PATHS]) },
-    { weight: 1, arbitrary: pickOf([...words.PATH_TEMPLATES]) },
-  ),
-};
-
-const keyed = (key: string, values: Values): fc.Arbitrary<readonly [string, readonly string[]]> =>
-  values.map((list) => [key, list] as const);
-
-const HEADER_CONDITIONS = Object.entries(words.HEADERS).map(([name, { wanted }]) =>
-  keyed(`request.headers[${name}]`, pickOf(wanted)),
-);
-const CLAIM_CONDITIONS = Object.entries(words.CLAIM_KEYS).map(([brackets, wanted]) =>
-  keyed(`request.auth.claims${brackets}`, pickOf(wanted)),
-);
-
-/** By kind of key, so that each is as frequent as the others. */
-const CONDITIONS: readonly fc.Arbitrary<readonly [string, readonly string[]]>[] = [
-  fc.oneof(...HEADER_CONDITIONS),
-  fc.oneof(...CLAIM_CONDITIONS),
-  keyed('source.ip', pickOf(words.IP_BLOCKS)),
-  keyed('remote.ip', pickOf(words.REMOTE_IP_BLOCKS)),
-  keyed('source.namespace', pickOf(words.NAMESPACES)),
-  keyed('source.serviceAccount', pickOf(words.SERVICE_ACCOUNTS)),
-  keyed('source.trustDomain', pickOf(words.TRUST_DOMAIN_VALUES)),
-  keyed('source.principal', principals),
-  keyed('request.auth.principal', pickOf(words.REQUEST_PRINCIPALS)),
-  keyed('request.auth.audiences', pickOf(words.AUDIENCES)),
-  keyed('request.auth.presenter', pickOf(words.PRESENTERS)),
-  keyed('destination.ip', destinationIps),
-  keyed('destination.port', ports),
-  keyed('connection.sni', pickOf(['a.example.com', '*.example.com', 'outbound_.80*', '*', 'A.example.com'])),
-  fc.constantFrom(...words.EXPERIMENTAL_KEYS).chain((key) => keyed(key, pickOf(['v', '[v]', '*']))),
-];
-
-const not = (field: string): string => `not${field.charAt(0).toUpperCase()}${field.slice(1)}`;
-
-/** One field, or its not-form, or both at once. */
-function clause(fields: Readonly<Record<string, Values>>): fc.Arbitrary<Fields> {
-  const each = Object.entries(fields).flatMap(([field, values]): fc.Arbitrary<Fields>[] => [
-    values.map((list) => ({ [field]: list })),
-    values.map((list) => ({ [not(field)]: list })),
-    fc.tuple(values, values).map(([list, other]) => ({ [field]: list, [not(field)]: other })),
-  ]);
-  return fc.oneof(...each);
-}
-
-function group(fields: Readonly<Record<string, Values>>): fc.Arbitrary<Fields> {
-  return fc.tuple(clause(fields), fc.option(clause(fields), { nil: {}, freq: 4 })).map(joined);
-}
-
-function joined([one, other]: readonly [Fields, Fields]): Fields {
-  return { ...one, ...other };
-}
-
-/** Validation lets service accounts stand with neither principals nor namespaces. */
-const source: fc.Arbitrary<Fields> = group(SOURCE).map((fields) => {
-  const accounts = 'serviceAccounts' in fields || 'notServiceAccounts' in fields;
-  const others = ['principals', 'notPrincipals', 'namespaces', 'notNamespaces'];
-  if (!accounts || !others.some((field) => field in fields)) return fields;
-  return Object.fromEntries(Object.entries(fields).filter(([field]) => !others.includes(field)));
-});
-
-const condition: fc.Arbitrary<Condition> = fc
-  .tuple(fc.oneof(...CONDITIONS), fc.constantFrom('values', 'notValues', 'both'), fc.nat())
-  .map(([[key, list], form]): Condition => {
-    if (form === 'values') return { key, values: list };
-    if (form === 'notValues') return { key, notValues: list };
-    return list.length === 1
-      ? { key, values: ['*'], notValues: list }
-      : { key, values: list, notValues: list.slice(1) };
-  })
-  .map((made) => (isAddress(made.key) ? withoutStars(made) : made));
-
-const isAddress = (key: string): boolean =>
-  ['source.ip', 'remote.ip', 'destination.ip', 'destination.port', 'source.serviceAccount'].includes(key);
-
-/** Addresses, ports and accounts have no wildcard. */
-function withoutStars({ key, notValues, values }: Condition): Condition {
-  if (values?.includes('*') !== true)
-    return { key, ...(values && { values }), ...(notValues && { notValues }) };
-  return { key, notValues: notValues ?? ['127.0.0.1'] };
-}
-
-const entries = (
-  made: fc.Arbitrary<Fields>,
-): { readonly none: fc.Arbitrary<readonly Fields[]>; readonly one: fc.Arbitrary<readonly Fields[]> } => ({
-  none: fc.constant([]),
-  one: fc.oneof({ weight: 4, arbitrary: fc.tuple(made) }, { weight: 1, arbitrary: fc.tuple(made, made) }),
-});
-
-const from = entries(source);
-const to = entries(group(OPERATION));
-const when = fc.oneof(
-  { weight: 3, arbitrary: fc.tuple(condition) },
-  { weight: 1, arbitrary: fc.tuple(condition, condition) },
-);
-
-/** One of the three parts alone, most of the time: each part of a rule hides the others. */
-export const rule: fc.Arbitrary<Rule> = fc
-  .oneof(
-    { weight: 7, arbitrary: fc.record({ from: from.one, to: to.none, when: fc.constant([]) }) },
-    { weight: 5, arbitrary: fc.record({ from: from.none, to: to.one, when: fc.constant([]) }) },
-    { weight: 8, arbitrary: fc.record({ from: from.none, to: to.none, when }) },
-    { weight: 2, arbitrary: fc.record({ from: from.one, to: to.one, when: fc.constant([]) }) },
-    { weight: 1, arbitrary: fc.record({ from: from.one, to: to.one, when }) },
-    { weight: 1, arbitrary: fc.record({ from: from.none, to: to.one, when }) },
-  )
-  .map(ruleOf);
-
-interface Parts {
-  readonly from: readonly Fields[];
-  readonly to: readonly Fields[];
-  readonly when: readonly Condition[];
-}
-
-function ruleOf({ from: sources, to: operations, when: conditions }: Parts): Rule {
-  return {
-    ...(sources.length > 0 && { from: sources.map((fields) => ({ source: fields })) }),
-    ...(operations.length > 0 && { to: operations.map((fields) => ({ operation: fields })) }),
-    ...(conditions.length > 0 && { when: conditions }),
-  };
-}
+import { FOCUSED_RULES, rule } from './policy-rule-generator.ts';
+import type { Condition, Policy, PolicySet, Rule, TokenRule } from './policy-set.ts';
 
 const rules: fc.Arbitrary<readonly Rule[] | undefined> = fc.oneof(
   { weight: 16, arbitrary: fc.array(rule, { minLength: 1, maxLength: 2 }) },
@@ -216,7 +14,7 @@ const rules: fc.Arbitrary<readonly Rule[] | undefined> = fc.oneof(
   { weight: 1, arbitrary: fc.constant(undefined) },
 );
 
-const policy: fc.Arbitrary<Policy> = fc
+const anyPolicy: fc.Arbitrary<Policy> = fc
   .record({
     namespace: fc.oneof(
       { weight: 20, arbitrary: fc.constant('foo') },
@@ -256,13 +54,37 @@ function strict(one: Condition, action: Policy['action']): Condition {
     : { key: one.key, notValues: one.notValues ?? ['v'] };
 }
 
-const policies: fc.Arbitrary<readonly Policy[]> = fc
-  .oneof(
-    { weight: 5, arbitrary: fc.array(policy, { minLength: 1, maxLength: 1 }) },
-    { weight: 4, arbitrary: fc.array(policy, { minLength: 2, maxLength: 2 }) },
-    { weight: 1, arbitrary: fc.array(policy, { minLength: 3, maxLength: 5 }) },
-  )
-  .map(withoutDoubles);
+const others: fc.Arbitrary<readonly Policy[]> = fc.oneof(
+  { weight: 6, arbitrary: fc.constant([]) },
+  { weight: 4, arbitrary: fc.tuple(anyPolicy) },
+  { weight: 1, arbitrary: fc.array(anyPolicy, { minLength: 2, maxLength: 4 }) },
+);
+
+/** One policy whose first rule is of that kind, often alone, and others. */
+function policiesWith(first: fc.Arbitrary<Rule>, action: 'ALLOW' | 'DENY'): fc.Arbitrary<readonly Policy[]> {
+  const more = fc.oneof(
+    { weight: 3, arbitrary: fc.constant([]) },
+    { weight: 2, arbitrary: fc.tuple(rule) },
+    { weight: 1, arbitrary: fc.array(rule, { minLength: 10, maxLength: 11 }) },
+  );
+  const made = fc
+    .tuple(first, more, fc.constantFrom(...words.POLICY_NAMES))
+    .map(([one, list, name]) => focused(name, action, [one].concat(list)));
+  return fc.tuple(made, others).map(([policy, list]) => withoutDoubles([policy].concat(list)));
+}
+
+function focused(name: string, action: Policy['action'], stated: readonly Rule[]): Policy {
+  return valid({ namespace: 'foo', name, action, dryRun: false, selector: null, rules: stated });
+}
+
+const POLICIES: readonly fc.Arbitrary<readonly Policy[]>[] = FOCUSED_RULES.flatMap((first) => [
+  policiesWith(first, 'ALLOW'),
+  policiesWith(first, 'DENY'),
+]).concat(
+  Array.from({ length: 20 }, () =>
+    fc.tuple(anyPolicy, others).map(([policy, list]) => withoutDoubles([policy].concat(list))),
+  ),
+);
 
 function withoutDoubles(list: readonly Policy[]): readonly Policy[] {
   return [...new Map(list.map((one) => [`${one.namespace}/${one.name}`, one])).values()];
@@ -326,7 +148,7 @@ function tokenRules(list: readonly Policy[]): fc.Arbitrary<readonly TokenRule[]>
   );
 }
 
-export const policySet: fc.Arbitrary<PolicySet> = policies.chain((list) =>
+const setOf = (list: readonly Policy[]): fc.Arbitrary<PolicySet> =>
   fc.record({
     name: fc.constant('generated'),
     trust: fc.constantFrom(...words.TRUST_DOMAINS),
@@ -344,13 +166,20 @@ export const policySet: fc.Arbitrary<PolicySet> = policies.chain((list) =>
     ),
     policies: fc.constant(list),
     tokenRules: tokenRules(list),
-  }),
-);
+  });
 
-/** The same sets for the same seed. */
+const SETS: readonly fc.Arbitrary<PolicySet>[] = POLICIES.map((policies) => policies.chain(setOf));
+
+/** The same sets for the same seed; every clause has its turn. */
 export function generateSets(count: number, seed: number): readonly PolicySet[] {
-  const sets = fc.sample(policySet, { numRuns: count, seed });
-  return sets.map((set, at) => named(set, `generated ${at} (seed ${seed})`));
+  const each = Math.ceil(count / SETS.length);
+  const made = SETS.map((set, at) => fc.sample(set, { numRuns: each, seed: seed + at }));
+  return Array.from({ length: count }, (_, at) => {
+    const turn = Math.trunc(at / SETS.length);
+    // Another order in each turn, so that a part of the sets has something of everything.
+    const set = made[(at * 37 + turn) % SETS.length]![turn]!;
+    return named(set, `generated ${at} (seed ${seed})`);
+  });
 }
 
 function named(set: PolicySet, name: string): PolicySet {

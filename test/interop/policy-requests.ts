@@ -97,7 +97,7 @@ export function drawCase(set: PolicySet, callers: readonly Caller[], rng: Rng): 
   const rules = set.policies.flatMap((policy) => policy.rules ?? []);
   if (rules.length > 0 && rng.chance(85)) meet(draft, rng.pick(rules), rng);
   if (set.targets !== undefined && rng.chance(75)) draft.target = rng.pick(set.targets);
-  else if (rng.chance(45)) moveAway(draft, rng);
+  else if (rng.chance(38)) moveAway(draft, rng);
   if (set.hosts !== undefined && rng.chance(75)) draft.host = rng.pick(set.hosts);
   if (set.headers !== undefined && rng.chance(75))
     draft.headers = rng.pick(set.headers).map(([name, value]) => [name, value]);

@@ -72,7 +72,7 @@ export async function compareSets(options: RunOptions): Promise<RunResult> {
   return { wrong, rows };
 }
 
-/** Three of four for what they decide, by what has decided least so far; the others as they were drawn. */
+/** Four of five for what they decide, by what has decided least so far; the others as they were drawn. */
 export async function chooseCases(
   set: PolicySet,
   ip: string,
@@ -88,7 +88,7 @@ export async function chooseCases(
     const explanation = await explainCase(target, one, ip);
     drawn.push({ one, explanation, worth: worthOf(explanation, distribution) });
   }
-  const best = drawn.toSorted((a, b) => b.worth - a.worth).slice(0, Math.ceil(count * 0.75));
+  const best = drawn.toSorted((a, b) => b.worth - a.worth).slice(0, Math.ceil(count * 0.8));
   const taken = new Set(best);
   const rest = drawn.filter((candidate) => !taken.has(candidate)).slice(0, count - best.length);
   const chosen = [...best, ...rest];
@@ -101,7 +101,7 @@ function worthOf(explanation: Explanation, distribution: Distribution): number {
   let worth = 0;
   for (const clause of decidingClauses(explanation))
     worth += 20 / (1 + (distribution.decided.get(clause) ?? 0));
-  if (decidedBy?.step === 'ALLOW' && verdict === 'allow') worth += 1 + 6 * distribution.lackOfAllowed;
-  if (decidedBy?.step === 'DENY') worth += 1 + 6 * distribution.lackOfDenied;
+  if (decidedBy?.step === 'ALLOW' && verdict === 'allow') worth += 1 + 12 * distribution.lackOfAllowed;
+  if (decidedBy?.step === 'DENY') worth += 1 + 12 * distribution.lackOfDenied;
   return worth;
 }
