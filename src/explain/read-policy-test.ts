@@ -128,7 +128,7 @@ function readExpect(reader: FieldReader): Expectation {
       'write foo/allow-get',
     );
   }
-  if (expect.names().length === 0) {
+  if (!expect.names().some((name) => expect.has(name))) {
     reader.report(
       'expect',
       'missing_field',

@@ -71,6 +71,7 @@ cases:
     [`${HEAD}cases: [{name: a}]`, '3:9', 'missing_field', /expects nothing/],
     [`${HEAD}cases: [{name: a, expect: undecided}]`, '3:27', 'bad_value', /allow, deny/],
     [`${HEAD}cases: [{name: a, expect: {}}]`, '3:19', 'missing_field', /add verdict/],
+    [`${HEAD}cases: [{name: a, expect: {verdict: , rule: }}]`, '3:19', 'missing_field', /add verdict/],
     [`${HEAD}cases: [{name: a, expect: {verdct: deny}}]`, '3:28', 'unknown_field', /did you mean "verdict"/],
     [`${HEAD}cases: [{name: a, expect: {policy: p}}]`, '3:36', 'bad_value', /NAMESPACE\/NAME/],
     [`${HEAD}cases: [{name: a, expect: {rule: -1}}]`, '3:34', 'out_of_range', /0 to 511/],
