@@ -16,6 +16,13 @@ import type { ExplainRequest, ProviderAnswer, StatedHttp, StatedToken } from './
 export const REQUEST_KEYS = ['to', 'from', 'tls', 'request', 'jwt', 'extAuthz', 'tcp'] as const;
 
 const ANSWERS: readonly ProviderAnswer[] = ['allow', 'deny', 'error'];
+/** Headers that are keys of `request`. */
+const OWN_KEYS: ReadonlyMap<string, string> = new Map([
+  ['host', 'host'],
+  [':authority', 'host'],
+  [':method', 'method'],
+  [':path', 'path'],
+]);
 /** More names say no more than this many; a head has fewer fields than that anyway. */
 const MAX_LIST = 1_000;
 
@@ -149,9 +156,7 @@ function readHeaders(request: FieldReader): string[] {
   const headers = request.object('headers');
   const fields: string[] = [];
   for (const name of headers?.names() ?? []) {
-    const known = { host: 'host', ':authority': 'host', ':method': 'method', ':path': 'path' }[
-      name.toLowerCase()
-    ];
+    const known = OWN_KEYS.get(name.toLowerCase());
     if (known !== undefined) {
       headers!.report(name, 'conflict', `"${name}" is not among the headers here`, `write request.${known}`);
     } else if (headers!.node(name)?.kind === 'list') {

@@ -61,6 +61,11 @@ extAuthz: {opa: deny, other: error}
     }
   });
 
+  it('takes any name of a header that is no key of the request', () => {
+    const { http } = read('request: {headers: {constructor: a, toString: b}}');
+    assert.deepEqual(http?.headers, ['constructor', 'a', 'toString', 'b']);
+  });
+
   it('takes one answer for all providers', () => {
     assert.equal(read('extAuthz: allow').extAuthz('any'), 'allow');
   });
