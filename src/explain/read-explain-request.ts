@@ -76,6 +76,7 @@ export function readDocuments(text: string, file: string, problems: ProblemList)
 
 /** Reads one request; what is wrong is noted, and the request is then not to be used. */
 export function readExplainRequest(reader: FieldReader): ExplainRequest {
+  for (const key of REQUEST_KEYS) refuseAbsentValues(reader, key);
   const tcp = reader.boolean('tcp') === true;
   if (tcp) {
     for (const name of ['request', 'jwt']) {
@@ -93,6 +94,17 @@ export function readExplainRequest(reader: FieldReader): ExplainRequest {
     http: tcp ? null : readHttp(reader),
     extAuthz: readExtAuthz(reader),
   };
+}
+
+/** Inside a key, names without a value: `from: {principal: }` is not meant as plaintext. Claims may be null. */
+function refuseAbsentValues(reader: FieldReader, key: string): void {
+  const node = reader.node(key);
+  if (node?.kind !== 'map' || key === 'jwt') return;
+  const inner = reader.object(key)!;
+  for (const name of inner.names()) {
+    if (inner.has(name)) refuseAbsentValues(inner, name);
+    else inner.report(name, 'missing_field', `${shown(name)} has no value`, 'write its value, or remove it');
+  }
 }
 
 function readIp(reader: FieldReader): string {
