@@ -3,8 +3,11 @@
  * first used under a snapshot; pools outlive snapshots, so that a reload does not cost connections.
  */
 import { formatAddress } from './core/address.ts';
+import { outputNamesOf } from './filters/jwt-rules.ts';
 import type { FilterChain } from './http/filter-chain.ts';
 import type { HttpRoute } from './http/http-route.ts';
+import { NO_RESERVED_NAMES } from './http/reserved-names.ts';
+import type { ReservedNames } from './http/reserved-names.ts';
 import type { InboundDirection } from './intercept/direction.ts';
 import { planOfPort } from './mesh/build-snapshot.ts';
 import type { PortPlan, Snapshot } from './mesh/plan.ts';
@@ -27,6 +30,7 @@ export class InboundRoutes {
   readonly #routes = new Map<string, HttpRoute>();
   #version = 0;
   #snapshot: Snapshot | null = null;
+  #reservedNames: ReservedNames = NO_RESERVED_NAMES;
   #filtersOfScope: (scope: string) => FilterChain = noFilters;
   /** By the port's scope. */
   readonly #filters = new Map<string, FilterChain>();
@@ -38,6 +42,7 @@ export class InboundRoutes {
   /** From here on requests meet this snapshot's filters, one chain a port that the snapshot names. */
   apply(snapshot: Snapshot, filtersOfScope: (scope: string) => FilterChain): void {
     this.#snapshot = snapshot;
+    this.#reservedNames = outputNamesOf(snapshot.jwt);
     this.#filtersOfScope = filtersOfScope;
     this.#filters.clear();
     this.#forgetRoutes();
@@ -74,6 +79,7 @@ export class InboundRoutes {
       connectRetries: 0,
       sendsAttemptCount: false,
       serverName: 'istio-envoy',
+      reservedNames: this.#reservedNames,
       onRetry: () => {
         clusterCounters.rqRetry++;
       },

@@ -9,6 +9,7 @@ import type { DialTarget, DialTls } from './core/dialer.ts';
 import type { FilterChain } from './http/filter-chain.ts';
 import type { ExchangeOpener, RequestHead } from './http/exchange.ts';
 import type { HttpRoute } from './http/http-route.ts';
+import { NO_RESERVED_NAMES } from './http/reserved-names.ts';
 import type { OutboundDirection } from './intercept/direction.ts';
 import { clusterOfHost } from './mesh/outbound-chains.ts';
 import type { ClusterPlan, ClusterTls, EndpointPlan, RouteTable, Snapshot } from './mesh/plan.ts';
@@ -201,6 +202,7 @@ export class OutboundRoutes {
       connectRetries,
       sendsAttemptCount: true,
       serverName: 'envoy',
+      reservedNames: NO_RESERVED_NAMES,
       onRetry: () => {
         counters.rqRetry++;
       },

@@ -7,6 +7,7 @@ import { JwtAuthnFilter } from '../filters/jwt-authn.ts';
 import { outputFields, verifiedTokenOf } from '../filters/jwt-claims.ts';
 import { parseJwt } from '../filters/jwt-parse.ts';
 import { findTokens, placesOf, removeToken } from '../filters/jwt-places.ts';
+import { outputNamesOf } from '../filters/jwt-rules.ts';
 import { httpStatusOf, JWT_STATUS } from '../filters/jwt-status.ts';
 import type { JwtProblem } from '../filters/jwt-status.ts';
 import { TokenCache } from '../filters/jwt-token-cache.ts';
@@ -90,7 +91,7 @@ export class TokenStep {
     steps: StepList,
   ): Ending | null {
     const { rules } = this.#target.snapshot.jwt;
-    for (const name of rules.flatMap(outputNames)) removeField(context.head.fields, name);
+    outputNamesOf(this.#target.snapshot.jwt).removeFrom(context.head.fields);
     // Through the parser of tokens, so that claims mean what they mean in one.
     const jwt = parseJwt(`${base64url({ alg: 'ES256' })}.${base64url(claims)}.AAAA`);
     if ('status' in jwt) return refusal(problemOf(jwt), null, steps);
@@ -127,10 +128,6 @@ function ruleOf(rules: readonly JwtRule[], issuer: string): JwtRule | null {
 function issuerOf(token: string): string {
   const jwt = parseJwt(token);
   return 'status' in jwt ? '' : jwt.issuer;
-}
-
-function outputNames({ outputClaimToHeaders, outputPayloadToHeader }: JwtRule): string[] {
-  return [outputPayloadToHeader, ...outputClaimToHeaders.map(({ header }) => header)];
 }
 
 function base64url(value: unknown): string {

@@ -34,7 +34,6 @@ export interface JwtAuthnOptions {
 export class JwtAuthnFilter implements Filter {
   readonly name = 'jwt-authn';
   readonly #rules: CompiledJwtRules;
-  readonly #outputNames: ReadonlySet<string>;
   readonly #options: JwtAuthnOptions;
   readonly #nowMs: () => number;
 
@@ -43,7 +42,6 @@ export class JwtAuthnFilter implements Filter {
     this.#options = options;
     this.#nowMs = nowMs ?? Date.now;
     this.#rules = cache.rulesOf(plan);
-    this.#outputNames = new Set(this.#rules.outputNames);
     // A failure shows where the first token is verified, and denies there.
     if (plan.rules.length > 0) detach(loadJose(), () => {});
   }
@@ -51,7 +49,7 @@ export class JwtAuthnFilter implements Filter {
   onRequest(request: RequestContext): Verdict | Promise<Verdict> {
     const { head } = request;
     const { cache, counters, keySets } = this.#options;
-    if (this.#outputNames.size > 0) removeFields(head.fields, this.#outputNames);
+    this.#rules.outputNames.removeFrom(head.fields);
     if (isCorsPreflight(head)) {
       counters.corsPreflightBypassed++;
       counters.allowed++;
@@ -151,17 +149,6 @@ class LookedUpTokens {
   forget(): void {
     this.#cache.delete(this.#token);
   }
-}
-
-function removeFields(fields: string[], names: ReadonlySet<string>): void {
-  let to = 0;
-  for (let from = 0; from < fields.length; from += 2) {
-    if (names.has(fields[from]!)) continue;
-    fields[to] = fields[from]!;
-    fields[to + 1] = fields[from + 1]!;
-    to += 2;
-  }
-  fields.length = to;
 }
 
 /** Browsers send no credentials with a preflight, and no app answers one by them. */

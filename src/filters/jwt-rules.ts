@@ -1,5 +1,6 @@
 /** The rules of a plan made ready once: places in order, audiences in the form they are compared in, inline keys. */
 import type { JwtPlan, JwtRule } from '../core/jwt-plan.ts';
+import { ReservedNames } from '../http/reserved-names.ts';
 import { parseKeySet } from './jwt-key-set.ts';
 import type { KeySet } from './jwt-key-set.ts';
 import { placesOf } from './jwt-places.ts';
@@ -17,14 +18,10 @@ export interface CompiledJwtRule {
 export interface CompiledJwtRules {
   readonly rules: readonly CompiledJwtRule[];
   /** Fields that only a verified token may give; whoever sends them, they are taken away first. */
-  readonly outputNames: readonly string[];
+  readonly outputNames: ReservedNames;
 }
 
 export function compileJwtRules(plan: JwtPlan): CompiledJwtRules {
-  const names = plan.rules.flatMap(({ outputClaimToHeaders, outputPayloadToHeader }) => [
-    ...outputClaimToHeaders.map(({ header }) => header),
-    ...(outputPayloadToHeader === '' ? [] : [outputPayloadToHeader]),
-  ]);
   return {
     rules: plan.rules.map((rule) => ({
       rule,
@@ -32,8 +29,17 @@ export function compileJwtRules(plan: JwtPlan): CompiledJwtRules {
       audiences: new Set(rule.audiences.map(plainAudience)),
       inlineKeys: rule.keySet === '' ? parseKeySet(rule.jwks) : null,
     })),
-    outputNames: [...new Set(names)],
+    outputNames: outputNamesOf(plan),
   };
+}
+
+export function outputNamesOf({ rules }: JwtPlan): ReservedNames {
+  return new ReservedNames(
+    rules.flatMap(({ outputClaimToHeaders, outputPayloadToHeader }) => [
+      ...outputClaimToHeaders.map(({ header }) => header),
+      ...(outputPayloadToHeader === '' ? [] : [outputPayloadToHeader]),
+    ]),
+  );
 }
 
 /** As audiences are compared: without `http://` or `https://` in front and without one `/` at the end. */

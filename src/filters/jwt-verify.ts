@@ -94,7 +94,8 @@ export async function verifyTokens(
   nowMs: number,
 ): Promise<JwtResult> {
   const rules = compileJwtRules(plan);
-  const fields = head.fields.filter((_, index) => !rules.outputNames.includes(head.fields[index & ~1] ?? ''));
+  const fields = [...head.fields];
+  rules.outputNames.removeFrom(fields);
   const entries = new Map<string, TokenEntry>();
   const entryOf = (token: string): TokenEntry => {
     const entry = entries.get(token) ?? newEntry(token);

@@ -167,7 +167,7 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
       }
       if (held.ended) {
         this.#bodyForwarded = true;
-        client.sendEnd(held.trailers);
+        client.sendEnd(this.#forwardable(held.trailers));
         return;
       }
     }
@@ -192,7 +192,12 @@ export class Forwarding implements RequestSink, UpstreamSink, RequestContext {
       return;
     }
     this.#bodyForwarded = true;
-    client.sendEnd(trailers);
+    client.sendEnd(this.#forwardable(trailers));
+  }
+
+  #forwardable(trailers: Fields | null): Fields | null {
+    if (trailers !== null) this.#route.reservedNames.removeFrom(trailers);
+    return trailers;
   }
 
   onUpstreamWritable(): void {

@@ -1,6 +1,7 @@
 import type { ErrorCodeName } from '../core/errors.ts';
 import type { ExchangeOpener } from './exchange.ts';
 import type { FilterChain } from './filter-chain.ts';
+import type { ReservedNames } from './reserved-names.ts';
 
 /** Where requests go and what they meet on the way: one object a snapshot and destination. */
 export interface HttpRoute {
@@ -20,6 +21,8 @@ export interface HttpRoute {
   readonly sendsAttemptCount: boolean;
   /** What `server` says in answers: `istio-envoy` inbound, `envoy` outbound. */
   readonly serverName: string;
+  /** Fields that only the filters give: none of these passes in the trailers, which no filter sees. */
+  readonly reservedNames: ReservedNames;
   /** Counts a retry, and that one was answered. */
   onRetry(): void;
   onRetryAnswered(): void;

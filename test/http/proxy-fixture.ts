@@ -16,6 +16,7 @@ import { FilterChain } from '../../src/http/filter-chain.ts';
 import type { ConnectionFacts, Filter } from '../../src/http/filter.ts';
 import { HttpConnection } from '../../src/http/http-connection.ts';
 import type { HttpRoute } from '../../src/http/http-route.ts';
+import { NO_RESERVED_NAMES } from '../../src/http/reserved-names.ts';
 import type { AccessLogEntry } from '../../src/observe/access-log-entry.ts';
 import { ClusterCounters, HttpCounters } from '../../src/observe/counters.ts';
 import { RequestCounter } from '../../src/observe/traffic-counters.ts';
@@ -181,6 +182,7 @@ export class Proxy implements AsyncDisposable {
       connectRetries: 0,
       sendsAttemptCount: false,
       serverName: 'istio-envoy',
+      reservedNames: NO_RESERVED_NAMES,
       ...this.#options.route,
       onRetry: () => {
         this.retries++;
