@@ -10,12 +10,14 @@ import type { ExtAuthzUpstreams } from './ext-authz-upstreams.ts';
 import { ExtAuthzFilter } from './filters/ext-authz.ts';
 import { JwtAuthnFilter } from './filters/jwt-authn.ts';
 import { JwtKeySets } from './filters/jwt-key-sets.ts';
+import { loadJose } from './filters/jwt-signature.ts';
 import { TokenCache } from './filters/jwt-token-cache.ts';
 import { RbacFilter } from './filters/rbac.ts';
 import type { Filter } from './http/filter.ts';
 import type { Snapshot } from './mesh/plan.ts';
 import type { Counters, HttpCounters } from './observe/counters.ts';
 import type { Loggers } from './observe/loggers.ts';
+import { ClusterExtAuthzCounters } from './observe/policy-counters.ts';
 import { compilePolicies } from './policy/compile-policies.ts';
 import type { CompiledPolicies, CustomRules } from './policy/decision.ts';
 import type { ClusterUpstream } from './upstream/cluster-upstream.ts';
@@ -41,8 +43,9 @@ export class PolicyInForce {
     this.#deps = deps;
   }
 
-  /** Loads what this snapshot needs and none before it did. */
-  async load({ authorization }: Snapshot): Promise<void> {
+  /** Loads what this snapshot needs and none before it did: no request waits for a library. */
+  async load({ authorization, jwt }: Snapshot): Promise<void> {
+    if (jwt.rules.length > 0) await loadJose();
     if (this.#providers !== null || Object.keys(authorization.providers).length === 0) return;
     const module = await import('./ext-authz-upstreams.ts');
     const { ownSpiffeId, providerUpstream } = this.#deps;
@@ -130,13 +133,17 @@ export class PolicyInForce {
       counters: {
         http: counted.extAuthz,
         tcp: counters.tcpExtAuthz,
-        cluster: counters.cluster(provider?.cluster ?? '').extAuthz,
+        cluster: provider === null ? NOT_ASKED : counters.cluster(provider.cluster).extAuthz,
+        rbac: { http: counted.rbac, tcp: counters.tcpRbac },
       },
       limits,
       log: loggers.get('ext_authz'),
     });
   }
 }
+
+/** Of a provider without a service. */
+const NOT_ASKED = new ClusterExtAuthzCounters();
 
 function rulesOf(custom: readonly CustomRules[], name: string): CustomRules | null {
   return custom.find(({ provider }) => provider === name) ?? null;
