@@ -17,6 +17,7 @@ import { StartError } from './start-error.ts';
 export type { ConnectionFacts, Continue, Deny, Filter, RequestContext, Verdict } from './http/filter.ts';
 export type { RequestHead, ResponseHead } from './http/exchange.ts';
 export type { Fields } from './http/fields.ts';
+export type { VerifiedToken } from './core/jwt-plan.ts';
 export type { PeerIdentity } from './core/peer-identity.ts';
 export type { OpenPorts } from './control.ts';
 export type { ExplainOptions, RequestDocument } from './explain/explain.ts';
