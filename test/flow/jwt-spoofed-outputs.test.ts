@@ -18,6 +18,12 @@ const RULE = {
 /** As CGI, WSGI and their heirs name them. */
 const SPOOFED = ['X-Sub', 'x_sub', 'X_SUB', 'x_jwt_payload', 'x-jwt_payload', 'x-group', 'X_Group'];
 
+/** Names and values that an app which reads `_` for `-` takes for ours. */
+function outputs(fields: readonly (readonly [string, string])[] | undefined): (readonly [string, string])[] {
+  assert.ok(fields !== undefined);
+  return fields.filter(([name]) => /^x[-_](?:sub|jwt[-_]payload|group)$/i.test(name));
+}
+
 describe('fields that a token gives', () => {
   let mesh: JwtMesh;
 
@@ -25,14 +31,6 @@ describe('fields that a token gives', () => {
     mesh = await JwtMesh.start(requestAuthentication(RULE));
   });
   after(() => mesh[Symbol.asyncDispose]());
-
-  /** Names and values that an app which reads `_` for `-` takes for ours. */
-  function outputs(
-    fields: readonly (readonly [string, string])[] | undefined,
-  ): (readonly [string, string])[] {
-    assert.ok(fields !== undefined);
-    return fields.filter(([name]) => /^x[-_](?:sub|jwt[-_]payload|group)$/i.test(name));
-  }
 
   it('come from the token alone, whatever the client spells like them', async () => {
     const token = await issuer.token({ group: 'g' });
