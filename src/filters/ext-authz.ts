@@ -15,6 +15,7 @@ import type { Log } from '../observe/log.ts';
 import type {
   ClusterExtAuthzCounters,
   ExtAuthzCounters,
+  RbacCounters,
   TcpExtAuthzCounters,
 } from '../observe/policy-counters.ts';
 import type { CustomRules, MatchedRule } from '../policy/decision.ts';
@@ -38,6 +39,8 @@ export interface ExtAuthzDeps {
     readonly tcp: TcpExtAuthzCounters;
     /** Of the provider's cluster. */
     readonly cluster: ClusterExtAuthzCounters;
+    /** What rules matched: Istio has an RBAC filter before each of Envoy's ext_authz filters. */
+    readonly rbac: { readonly http: RbacCounters; readonly tcp: RbacCounters };
   };
   readonly limits: Pick<Limits, 'maxExtAuthzBodyBytes' | 'maxHeaders'>;
   readonly log: Log;
@@ -56,15 +59,14 @@ export class ExtAuthzFilter implements Filter {
 
   onRequest(request: RequestContext): Verdict | Promise<Verdict> {
     const { client, counters, http, provider } = this.#deps;
-    const matched =
-      http?.rules.match(policyConnectionOf(request.connection), policyRequestOf(request)) ?? null;
-    if (matched === null) {
-      counters.http.disabled++;
-      return CONTINUE;
-    }
-    if (provider === null || client === null || http!.problem !== '')
-      return denialUnasked(matched, http!.problem);
-    return this.#judgeRequest(request, provider, client, matched);
+    if (http === null) return CONTINUE;
+    const { problem, rules } = http;
+    const matched = rules.match(policyConnectionOf(request.connection), policyRequestOf(request));
+    if (provider === null || client === null || problem !== '')
+      return judgeUnasked(counters.rbac.http, matched, problem);
+    if (isAsked(counters.rbac.http, matched)) return this.#judgeRequest(request, provider, client, matched);
+    counters.http.disabled++;
+    return CONTINUE;
   }
 
   onResponse(request: RequestContext, head: ResponseHead): void {
@@ -75,14 +77,15 @@ export class ExtAuthzFilter implements Filter {
 
   onConnection(connection: ConnectionFacts, wait: FilterWait): Verdict | Promise<Verdict> {
     const { client, counters, provider, tcp } = this.#deps;
-    const matched = tcp?.rules.match(policyConnectionOf(connection), null) ?? null;
-    if (matched === null) {
-      counters.tcp.disabled++;
-      return CONTINUE;
-    }
-    if (provider === null || client === null || tcp!.problem !== '')
-      return denialUnasked(matched, tcp!.problem);
-    return this.#judgeConnection(connection, wait, provider, client, matched);
+    if (tcp === null) return CONTINUE;
+    const { problem, rules } = tcp;
+    const matched = rules.match(policyConnectionOf(connection), null);
+    if (provider === null || client === null || problem !== '')
+      return judgeUnasked(counters.rbac.tcp, matched, problem);
+    if (isAsked(counters.rbac.tcp, matched))
+      return this.#judgeConnection(connection, wait, provider, client, matched);
+    counters.tcp.disabled++;
+    return CONTINUE;
   }
 
   async #judgeRequest(
@@ -243,6 +246,23 @@ function tooLarge(why: string, maxBytes: number): Deny {
     `${why}: the body has more than the ${maxBytes} bytes that the provider takes`,
     'Payload Too Large',
   );
+}
+
+/** Counted as Istio's shadow rules of action DENY are: a match is what would be denied. */
+function isAsked(counters: RbacCounters, matched: MatchedRule | null): matched is MatchedRule {
+  if (matched === null) counters.extAuthzShadowAllowed++;
+  else counters.extAuthzShadowDenied++;
+  return matched !== null;
+}
+
+/** Nobody can be asked: the rules deny by themselves. */
+function judgeUnasked(counters: RbacCounters, matched: MatchedRule | null, problem: string): Verdict {
+  if (matched === null) {
+    counters.allowed++;
+    return CONTINUE;
+  }
+  counters.denied++;
+  return denialUnasked(matched, problem);
 }
 
 function whyOfRule({ name }: ExtAuthzProvider, { key }: MatchedRule): string {

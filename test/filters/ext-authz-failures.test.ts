@@ -476,11 +476,16 @@ describe('a provider that cannot be asked', () => {
     assert.equal((await ask(guarded.proxy, '/open')).status, 200);
     assert.equal(guarded.app.requests.length, 1);
     assert.equal(provider.calls.length, 0);
+    // Istio has rules that deny there, and no ext_authz filter.
+    const { allowed, denied, extAuthzShadowAllowed, extAuthzShadowDenied } = counters.rbac.http;
+    assert.deepEqual([allowed, denied, extAuthzShadowAllowed, extAuthzShadowDenied], [1, 1, 0, 0]);
+    assert.equal(counters.http.disabled, 0);
   });
 
   it('denies connections', () => {
     const verdict = (filter as Filter).onConnection!(FACTS, {});
     assert.equal('kind' in verdict && verdict.kind, 'deny');
+    assert.equal(counters.rbac.tcp.denied, 1);
   });
 });
 
@@ -512,6 +517,7 @@ describe('a TCP connection', () => {
     assert.deepEqual([denied.kind, denied.kind === 'deny' && denied.details], ['deny', 'ext_authz_denied']);
     const { total, ok, denied: count, cxClosed, active } = made.counters.tcp;
     assert.deepEqual([total, ok, count, cxClosed, active], [2, 1, 1, 1, 0]);
+    assert.equal(made.counters.rbac.tcp.extAuthzShadowDenied, 2);
     made.upstreams.close();
     made.world.pools.close();
   });

@@ -16,6 +16,7 @@ import { ExtAuthzFilter } from '../../src/filters/ext-authz.ts';
 import {
   ClusterExtAuthzCounters,
   ExtAuthzCounters,
+  RbacCounters,
   TcpExtAuthzCounters,
 } from '../../src/observe/policy-counters.ts';
 import type { CustomRules, MatchedRule } from '../../src/policy/decision.ts';
@@ -202,6 +203,7 @@ export class FilterCounters {
   readonly http = new ExtAuthzCounters();
   readonly tcp = new TcpExtAuthzCounters();
   readonly cluster = new ClusterExtAuthzCounters();
+  readonly rbac = { http: new RbacCounters(), tcp: new RbacCounters() };
 }
 
 export interface Guarded extends AsyncDisposable {

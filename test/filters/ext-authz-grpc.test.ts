@@ -47,6 +47,8 @@ describe('a gRPC authorization provider', () => {
     const { ok, denied, error, disabled, invalid } = guarded.counters.http;
     assert.deepEqual([ok, denied, error, disabled, invalid], [1, 0, 0, 1, 0]);
     assert.equal(guarded.counters.cluster.ok, 1);
+    const { extAuthzShadowAllowed, extAuthzShadowDenied } = guarded.counters.rbac.http;
+    assert.deepEqual([extAuthzShadowAllowed, extAuthzShadowDenied], [1, 1]);
   });
 
   it('is told of the request and of both identities', async () => {

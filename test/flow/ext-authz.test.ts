@@ -58,6 +58,17 @@ describe('a CUSTOM policy', () => {
     const stats = await (await fetch(`http://127.0.0.1:${sidecar.ports.admin}/stats`)).text();
     assert.match(stats, new RegExp(`^http\\.inbound_.*_${app.port}.*ext_authz\\.ok: 1$`, 'm'));
     assert.match(stats, /^cluster\.outbound\|9000\|\|authz\.test.*ext_authz\.ok: 1$/m);
+    for (const [result, count] of [
+      ['denied', 1],
+      ['allowed', 1],
+    ])
+      assert.match(
+        stats,
+        new RegExp(
+          `^http\\.inbound_.*_${app.port}.*rbac\\.istio_ext_authz_\\.shadow_${result}: ${count}$`,
+          'm',
+        ),
+      );
   });
 
   it('comes before tokens, DENY and ALLOW, and skips none of them', async () => {
