@@ -7,6 +7,8 @@ export function extAuthzHttpFilter(provider: ExtAuthzProvider, enabledBy: EnvoyM
   return extension('envoy.filters.http.ext_authz', 'envoy.extensions.filters.http.ext_authz.v3.ExtAuthz', {
     transportApiVersion: 'V3',
     failureModeAllow: provider.failOpen,
+    // As this sidecar tells the app; Istio leaves it out.
+    failureModeAllowHeaderAdd: true,
     statusOnError: { code: provider.statusOnError },
     ...(provider.body === null ? {} : { withRequestBody: { ...provider.body } }),
     ...(provider.kind === 'http'
@@ -31,10 +33,9 @@ export function extAuthzNetworkFilter(provider: ExtAuthzProvider, enabledBy: Env
   );
 }
 
-function grpcService({ cluster, timeoutMs }: ExtAuthzProvider): EnvoyMessage {
-  // The cluster's name is no authority: servers refuse its `|`.
-  const authority = cluster.replaceAll('|', '_.');
-  return { envoyGrpc: { clusterName: cluster, authority }, timeout: duration(timeoutMs) };
+function grpcService({ cluster, host, timeoutMs }: ExtAuthzProvider): EnvoyMessage {
+  // Envoy's own choice, the cluster's name, is no authority: servers refuse its `|`.
+  return { envoyGrpc: { clusterName: cluster, authority: host }, timeout: duration(timeoutMs) };
 }
 
 function httpService(provider: ExtAuthzProvider): EnvoyMessage {

@@ -36,6 +36,7 @@ describe('the ext_authz filter', () => {
     assert.deepEqual(rest, {
       transportApiVersion: 'V3',
       failureModeAllow: true,
+      failureModeAllowHeaderAdd: true,
       statusOnError: { code: 503 },
       withRequestBody: { maxRequestBytes: 10, allowPartialMessage: true, packAsBytes: false },
       httpService: {
@@ -61,7 +62,7 @@ describe('the ext_authz filter', () => {
     });
   });
 
-  it('names the cluster of a gRPC provider, and an authority that servers take', () => {
+  it('names the cluster of a gRPC provider, and the host name that it is asked under', () => {
     const parts = {
       authorization: {
         policies: [policy({ action: 'CUSTOM', provider: 'ext', rules: [ONE] })],
@@ -71,7 +72,7 @@ describe('the ext_authz filter', () => {
     const grpcService = {
       envoyGrpc: {
         clusterName: 'outbound|9000||ext.foo.svc.cluster.local',
-        authority: 'outbound_.9000_._.ext.foo.svc.cluster.local',
+        authority: 'ext.foo.svc.cluster.local',
       },
       timeout: '600s',
     };
