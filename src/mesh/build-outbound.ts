@@ -5,7 +5,7 @@ import { capturedPorts, egressListeners, egressScope } from './egress-listeners.
 import { EndpointModes } from './endpoint-modes.ts';
 import type { ListenerPlaces } from './listener-place.ts';
 import { allHosts, listServices, servicesOfHost } from './mesh-services.ts';
-import { buildClusters, type ClusterContext } from './outbound-clusters.ts';
+import { buildClusters, type CalledService, type ClusterContext } from './outbound-clusters.ts';
 import type { OutboundPlan, WorkloadIdentity } from './plan.ts';
 import { ServiceInstances } from './service-endpoints.ts';
 import type { WarningList } from './warning-list.ts';
@@ -20,12 +20,6 @@ export interface OutboundInput {
   /** Services that this proxy itself calls: they have clusters even where the app may not see them. */
   readonly called: readonly CalledService[];
   readonly warnings: WarningList;
-}
-
-/** One service, by the namespace of its document. */
-export interface CalledService {
-  readonly host: string;
-  readonly namespace: string;
 }
 
 export function buildOutbound({
@@ -53,6 +47,7 @@ export function buildOutbound({
     instances: new ServiceInstances(resources, warnings),
     rules,
     modes: new EndpointModes(resources.peerAuthentications, meshConfig.rootNamespace),
+    called,
     warnings,
   };
   const { clusters, ports } = buildClusters(services, context);

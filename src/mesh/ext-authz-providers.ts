@@ -4,9 +4,9 @@
  */
 import type { ExtAuthzExtension, Resources } from '../config/resources.ts';
 import type { ExtAuthzProvider } from '../core/authorization-plan.ts';
-import type { CalledService } from './build-outbound.ts';
 import { serviceHost } from './host-names.ts';
 import { namespacesOfHost } from './mesh-services.ts';
+import type { CalledService } from './outbound-clusters.ts';
 import type { ClusterPlan } from './plan.ts';
 
 /** A provider that a policy names, and its service if there is one. */
@@ -53,14 +53,15 @@ function findService(resources: Resources, extension: ExtAuthzExtension): FoundP
   const slash = extension.service.indexOf('/');
   const stated = slash === -1 ? null : extension.service.slice(0, slash);
   const written = extension.service.slice(slash + 1);
+  const called = { port: extension.port, http2: extension.kind === 'grpc' };
   for (const host of candidates(written, stated)) {
     const namespaces = namespacesOfHost(resources, host);
     if (stated !== null && namespaces.has(stated)) {
-      return { extension, service: { host, namespace: stated }, problem: '' };
+      return { extension, service: { host, namespace: stated, ...called }, problem: '' };
     }
     const [only, ...others] = stated === null ? namespaces : [];
     if (only === undefined) continue;
-    if (others.length === 0) return { extension, service: { host, namespace: only }, problem: '' };
+    if (others.length === 0) return { extension, service: { host, namespace: only, ...called }, problem: '' };
     const problem = `its service "${extension.service}" is in several namespaces: ${[...namespaces].join(', ')}`;
     return { extension, service: null, problem };
   }

@@ -22,12 +22,23 @@ export interface ListedPort {
   readonly addresses: readonly string[];
 }
 
+/** One port of a service, by the namespace of its document. */
+export interface CalledService {
+  readonly host: string;
+  readonly namespace: string;
+  readonly port: number;
+  /** This proxy itself begins with HTTP/2 there. */
+  readonly http2: boolean;
+}
+
 export interface ClusterContext {
   readonly resources: Resources;
   readonly workload: WorkloadIdentity;
   readonly instances: ServiceInstances;
   readonly rules: DestinationRules;
   readonly modes: EndpointModes;
+  /** What this proxy itself calls. */
+  readonly called: readonly CalledService[];
   readonly warnings: WarningList;
 }
 
@@ -135,15 +146,20 @@ function warnOfDuplicate(
 function warnOfService(
   service: MeshService,
   instances: ReadonlyMap<MeshPort, readonly Instance[]>,
-  { workload, warnings }: ClusterContext,
+  { called, workload, warnings }: ClusterContext,
 ): void {
   const { resource } = service;
   // The Service of this very workload: written to name inbound ports, and inbound has told what is odd about it.
   const isOwn =
     resource.kind === 'Service' && resource.namespace === workload.namespace && selects(resource, workload);
   if (isOwn) return;
-  for (const { protocol, path, from } of service.ports) {
-    if (protocol !== 'http2') continue;
+  for (const { number, protocol, path, from } of service.ports) {
+    // A gRPC provider of CUSTOM policies is called by this proxy, over HTTP/2: that works.
+    const isOurs = called.some(
+      ({ host, http2, namespace, port }) =>
+        http2 && host === service.host && namespace === service.namespace && port === number,
+    );
+    if (protocol !== 'http2' || isOurs) continue;
     warnings.add(
       'http2_not_supported',
       resource,

@@ -29,6 +29,12 @@ function planOf(text: string): AuthorizationPlan {
   return buildText(text).snapshot.authorization;
 }
 
+/** Where it is said that this version does not speak HTTP/2. */
+function http2WarningsIn(text: string): string[] {
+  const { warnings } = buildText(text);
+  return warnings.filter(({ code }) => code === 'http2_not_supported').map(({ path }) => path);
+}
+
 describe('the provider of a CUSTOM policy', () => {
   const found: [string, string][] = [
     ['its host in full', 'opa.sec.svc.cluster.local'],
@@ -178,6 +184,17 @@ describe('the provider of a CUSTOM policy', () => {
       buildText(text + custom()).snapshot.outbound,
     ];
     assert.deepEqual(having, without);
+  });
+
+  it('over gRPC is no port of which this version should warn, and other ports of HTTP/2 are', () => {
+    const ports = opa().replace('{name: tcp, port: 9192}', '{name: grpc-2, port: 9192}');
+    assert.deepEqual(http2WarningsIn(mesh('opa.sec') + ports + custom()), ['spec.ports[1]']);
+    assert.deepEqual(http2WarningsIn(mesh('opa.sec') + ports), ['spec.ports[0]', 'spec.ports[1]']);
+    assert.deepEqual(http2WarningsIn(mesh('opa.sec', HTTP) + ports + custom('web')), [
+      'spec.ports[0]',
+      'spec.ports[1]',
+    ]);
+    assert.deepEqual(http2WarningsIn(mesh('opa.sec') + opa('sec', '.') + custom()), []);
   });
 
   it('stands in the order of names, whatever the order of documents', () => {
