@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { startEchoApp } from '../support/echo-app.ts';
 import { startProxy } from '../support/spawn-postern.ts';
+import { startGrpcProvider } from '../filters/ext-authz-fixture.ts';
+import { askingDocuments, customPolicy, NOT_OPEN } from './ext-authz-mesh.ts';
 import { FlowMesh, get, peerAuthentication, service } from './flow-mesh.ts';
 import { SdsMesh } from './sds-mesh.ts';
 
@@ -67,6 +69,10 @@ describe('a sidecar whose identity is files', () => {
       [],
       'no other command is loaded',
     );
+    // Nor of what asks providers of CUSTOM policies, but for the filter itself.
+    assert.ok(own.includes('policy-in-force.ts'));
+    assert.deepEqual(own.filter(isOfProviders), []);
+    assert.ok(!proxy.stderr.includes('LOADED node:http2'));
     const rssMb =
       Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${proxy.pid}/status`, 'utf8'))?.[1]) / 1024;
     t.diagnostic(`packages: ${loaded.join(', ')}; RSS at rest ${rssMb.toFixed(0)} MB`);
@@ -76,6 +82,42 @@ describe('a sidecar whose identity is files', () => {
     assert.equal(scraped.status, 200);
     await scraped.arrayBuffer();
     assert.ok(packages().includes('prom-client'));
+  });
+});
+
+/** Loaded by the first snapshot with a provider. */
+function isOfProviders(file: string): boolean {
+  return /^ext-authz-upstreams|^wire\/|^filters\/ext-authz-(?:call|check|client|grpc|http|sessions)/.test(
+    file,
+  );
+}
+
+describe('a sidecar with a CUSTOM policy', () => {
+  it('loads what asks a provider, and no gRPC library for it', async () => {
+    await using app = await startEchoApp();
+    await using provider = await startGrpcProvider(() => ({}));
+    using mesh = await FlowMesh.create({
+      appPort: app.port,
+      documents: askingDocuments(
+        app.port,
+        [{ kind: 'grpc', port: provider.port }],
+        customPolicy('authz', NOT_OPEN),
+      ),
+    });
+    const spy = mesh.folder.write('spy.mjs', SPY);
+    const main = new URL('../../src/main.ts', import.meta.url).pathname;
+    const { proxy, ready } = await startProxy(mesh.configFile, [], {
+      command: [process.execPath, '--import', spy, main],
+    });
+    await using _ = proxy;
+    using client = await mesh.connect(ready.ports.intercept!);
+    assert.equal((await client.request(get())).status, 200);
+    assert.equal(provider.calls.length, 1);
+    const own = [...proxy.stderr.matchAll(/^LOADED \S+\/src\/(\S+)$/gm)].map(([, file = '']) => file);
+    assert.ok(own.filter(isOfProviders).length > 6, own.join());
+    assert.ok(proxy.stderr.includes('LOADED node:http2'));
+    assert.ok(proxy.stderr.includes('/node_modules/@bufbuild/protobuf/'));
+    assert.ok(!proxy.stderr.includes('/node_modules/@grpc/grpc-js/'));
   });
 });
 
