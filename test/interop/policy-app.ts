@@ -9,6 +9,10 @@ import { WORKLOAD_PORT } from './policy-alphabet.ts';
 const PLACES = [0, 16, 32, 48, 64, 80, 96, 112] as const;
 
 /** Longer than the head of a TLS record, so that a TLS client sees that it is none. */
+/** Asked as an ext_authz provider that refuses. */
+const REFUSED = 'HTTP/1.1 403 Forbidden\r\ncontent-length: 7\r\nx-why: refused\r\n\r\nrefused';
+const REFUSED_HEAD = REFUSED.slice(0, -'refused'.length);
+
 const PONG = 'pong, that was no HTTP';
 /** A request line, as far as it has come; tests send nothing that is cut before its first blank. */
 const BEGINS_AS_HTTP = /^(?!PRI )[A-Z]{3,} /;
@@ -70,6 +74,10 @@ function answer(socket: Socket): void {
     for (let end = text.indexOf('\r\n\r\n'); end !== -1; end = text.indexOf('\r\n\r\n')) {
       const head = text.slice(0, end);
       text = text.slice(end + 4);
+      if (/^[A-Z]+ \/refuse/.test(head)) {
+        socket.write(head.startsWith('HEAD ') ? REFUSED_HEAD : REFUSED);
+        continue;
+      }
       const [length, body] = head.startsWith('HEAD ') ? [2, ''] : [head.length, head];
       socket.write(Buffer.from(`HTTP/1.1 200 OK\r\ncontent-length: ${length}\r\n\r\n${body}`, 'latin1'));
     }

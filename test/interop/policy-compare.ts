@@ -64,7 +64,12 @@ function notedDifferences(
   return differing({
     // Of TCP rules that are enforced it notes none.
     ...(one.kind === 'http' &&
-      decidedBy !== null && { 'rule noted by Envoy': [notes.enforced_effective_policy_id, decidedBy.key] }),
+      (decidedBy?.step === 'DENY' || decidedBy?.step === 'ALLOW') && {
+        'rule noted by Envoy': [notes.enforced_effective_policy_id, decidedBy.key],
+      }),
+    ...(decidedBy?.step === 'CUSTOM' && {
+      'CUSTOM rule noted by Envoy': [notes.istio_ext_authz_shadow_effective_policy_id, decidedBy.key],
+    }),
     ...shadow(notes, 'deny', stepKey('DENY_DRY_RUN')),
     ...shadow(notes, 'allow', stepKey('ALLOW_DRY_RUN')),
     ...(typeof logged?.common?.access_log_hint === 'boolean' && {
@@ -97,13 +102,13 @@ function explainedDifferences(
   const { decidedBy, details, path, status, verdict } = explanation;
   const carried = isCarried(one, ours);
   const line = carried ? 'enforced allowed' : 'enforced denied';
-  const byRule = decidedBy !== null && decidedBy.step !== 'JWT' && one.kind === 'http';
+  const byRule = (decidedBy?.step === 'DENY' || decidedBy?.step === 'ALLOW') && one.kind === 'http';
   return differing({
     'verdict explained': [verdict, carried ? 'allow' : 'deny'],
     ...(!carried && { 'status explained': [status ?? 0, ours.outcome.status] }),
     // Of what is refused before a head is read the access log tells otherwise, or nothing.
     ...(!carried &&
-      /^(?:rbac|jwt)_/.test(ours.details + details) && { 'details explained': [details, ours.details] }),
+      /^(?:rbac|jwt|ext)_/.test(ours.details + details) && { 'details explained': [details, ours.details] }),
     ...(byRule && {
       'rule explained': [
         `${line}, matched policy ${decidedBy.key}`,

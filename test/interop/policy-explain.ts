@@ -8,7 +8,7 @@ import { type ExplainTarget, loadExplainTarget } from '../../src/explain/explain
 import type { Explanation } from '../../src/explain/explanation.ts';
 import { WORKLOAD_PORT } from './policy-alphabet.ts';
 import { headersOf, type PolicyCase } from './policy-requests.ts';
-import { documentsOf, type PolicySet, WORKLOAD } from './policy-set.ts';
+import { documentsOf, type PolicySet, PROVIDERS, WORKLOAD } from './policy-set.ts';
 import { JWKS } from './policy-tokens.ts';
 
 /** The cache of tokens is made for each set, and none sees many. */
@@ -28,9 +28,14 @@ export function targetOf(set: PolicySet): ExplainTarget {
   return { ...target, snapshot: { ...target.snapshot, limits } };
 }
 
+/** As the app answers. */
+export function answerOfProvider(provider: string): 'allow' | 'deny' | null {
+  return PROVIDERS[provider as keyof typeof PROVIDERS] ?? null;
+}
+
 /** `ip`: where it is sent. */
 export function explainCase(target: ExplainTarget, one: PolicyCase, ip: string): Promise<Explanation> {
-  return explainExchange(target, { ...questionOf(one, ip), extAuthz: () => null });
+  return explainExchange(target, { ...questionOf(one, ip), extAuthz: answerOfProvider });
 }
 
 /** No provider is asked. */

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { answerOfProvider } from './policy-explain.ts';
 import type { PolicyRecord } from './policy-record.ts';
 
 const {
@@ -37,7 +38,7 @@ async function judge(folder: string): Promise<string[]> {
     });
     if (target === null) throw new Error('a set of the record cannot be loaded');
     for (const { carried, details, id, question } of cases) {
-      const got = await explainExchange(target, { ...question, extAuthz: () => null });
+      const got = await explainExchange(target, { ...question, extAuthz: answerOfProvider });
       const isSame =
         (got.verdict === 'allow') === carried && (carried || details === '' || details === got.details);
       if (isSame) continue;

@@ -4,7 +4,7 @@
  */
 import * as fc from 'fast-check';
 import * as words from './policy-alphabet.ts';
-import { FOCUSED_RULES, rule } from './policy-rule-generator.ts';
+import { CUSTOM_RULE, FOCUSED_RULES, rule } from './policy-rule-generator.ts';
 import type { Condition, Policy, PolicySet, Rule, TokenRule } from './policy-set.ts';
 
 const rules: fc.Arbitrary<readonly Rule[] | undefined> = fc.oneof(
@@ -54,7 +54,18 @@ function strict(one: Condition, action: Policy['action']): Condition {
     : { key: one.key, notValues: one.notValues ?? ['v'] };
 }
 
+const customPolicy: fc.Arbitrary<Policy> = fc.record({
+  namespace: fc.constant('foo'),
+  name: fc.constantFrom('c', 'b'),
+  action: fc.constant('CUSTOM' as const),
+  provider: fc.constantFrom('permit', 'refuse'),
+  dryRun: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
+  selector: fc.constant(null),
+  rules: fc.array(CUSTOM_RULE, { minLength: 1, maxLength: 2 }),
+});
+
 const others: fc.Arbitrary<readonly Policy[]> = fc.oneof(
+  { weight: 1, arbitrary: fc.array(customPolicy, { minLength: 1, maxLength: 2 }) },
   { weight: 6, arbitrary: fc.constant([]) },
   { weight: 4, arbitrary: fc.tuple(anyPolicy) },
   { weight: 1, arbitrary: fc.array(anyPolicy, { minLength: 2, maxLength: 4 }) },
@@ -160,10 +171,13 @@ const setOf = (list: readonly Policy[]): fc.Arbitrary<PolicySet> =>
       { weight: 8, arbitrary: fc.constant('PERMISSIVE' as const) },
       { weight: 1, arbitrary: fc.constantFrom('STRICT', 'DISABLE') },
     ),
-    port: fc.oneof(
-      { weight: 20, arbitrary: fc.constant('http' as const) },
-      { weight: 2, arbitrary: fc.constantFrom('auto', 'tcp') },
-    ),
+    // A provider over HTTP cannot be asked about TCP.
+    port: list.some(({ action }) => action === 'CUSTOM')
+      ? fc.constant('http' as const)
+      : fc.oneof(
+          { weight: 20, arbitrary: fc.constant('http' as const) },
+          { weight: 2, arbitrary: fc.constantFrom('auto', 'tcp') },
+        ),
     policies: fc.constant(list),
     tokenRules: tokenRules(list),
   });

@@ -136,6 +136,7 @@ export interface LoggedCase {
 
 export interface RbacNotes {
   readonly enforced_effective_policy_id?: string;
+  readonly istio_ext_authz_shadow_effective_policy_id?: string;
   readonly istio_dry_run_allow_shadow_effective_policy_id?: string;
   readonly istio_dry_run_allow_shadow_engine_result?: string;
   readonly istio_dry_run_deny_shadow_effective_policy_id?: string;

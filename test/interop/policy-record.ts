@@ -57,7 +57,7 @@ export async function recordEnvoy(
           id: `${slot}-${at} ${set.name}`,
           question: questionOf(one, world.app.address(slot)),
           carried,
-          details: carried || !/^(?:rbac|jwt)_/.test(side.details) ? '' : side.details,
+          details: carried || !/^(?:rbac|jwt|ext)_/.test(side.details) ? '' : side.details,
         };
       }),
     })),

@@ -210,6 +210,15 @@ function ruleOf({ from: sources, to: operations, when: conditions }: Parts): Rul
   };
 }
 
+/** What CUSTOM may look at: it is evaluated before any identity of a token or a peer is of account. */
+export const CUSTOM_RULE: fc.Arbitrary<Rule> = fc.oneof(
+  group(OPERATION).map((operation): Rule => ({ to: [{ operation }] })),
+  fc
+    .oneof(CONDITIONS['header']!, CONDITIONS['remote.ip']!, CONDITIONS['connection.sni']!)
+    .map(([key, values]): Rule => ({ when: [{ key, values }] })),
+  SOURCE['ipBlocks']!.map((ipBlocks): Rule => ({ from: [{ source: { ipBlocks } }] })),
+);
+
 /** One rule for each clause that there is, with that clause alone. */
 export const FOCUSED_RULES: readonly fc.Arbitrary<Rule>[] = [
   ...Object.entries(SOURCE).flatMap(([field, values]) =>

@@ -22,10 +22,18 @@ export interface Rule {
 
 export type Action = 'ALLOW' | 'DENY' | 'AUDIT' | 'CUSTOM';
 
+/** Providers of ext_authz: the app itself, which refuses what is below `/refuse`. */
+export const PROVIDERS = { permit: 'allow', refuse: 'deny' } as const;
+
+/** Stands in documents for wherever the app is. */
+export const APP_HOST = '127.77.0.1';
+
 export interface Policy {
   readonly namespace: string;
   readonly name: string;
   readonly action: Action;
+  /** CUSTOM only: one of `PROVIDERS`. */
+  readonly provider?: keyof typeof PROVIDERS;
   readonly dryRun: boolean;
   readonly selector: Readonly<Record<string, string>> | null;
   /** undefined: `spec` has none. */
@@ -93,6 +101,7 @@ function documentObjects(set: PolicySet, jwks: string): object[] {
         trustDomain: set.trust.own,
         trustDomainAliases: set.trust.aliases,
         pathNormalization: { normalization: set.normalization },
+        ...(isCustom(set) && { extensionProviders: EXTENSIONS }),
       },
     },
     {
@@ -102,10 +111,40 @@ function documentObjects(set: PolicySet, jwks: string): object[] {
       spec: { mtls: { mode: set.mode } },
     },
     ...(set.port === 'auto' ? [] : [service(set.port)]),
+    ...(isCustom(set) ? AUTHORIZER : []),
     ...set.policies.map(authorizationPolicy),
     ...(set.tokenRules.length === 0 ? [] : [requestAuthentication(set.tokenRules, jwks)]),
   ];
 }
+
+const isCustom = ({ policies }: PolicySet): boolean => policies.some(({ action }) => action === 'CUSTOM');
+
+const EXTENSIONS = Object.keys(PROVIDERS).map((name) => ({
+  name,
+  envoyExtAuthzHttp: {
+    service: 'authorizer.foo.svc.cluster.local',
+    port: 9000,
+    ...(name === 'refuse' && { pathPrefix: '/refuse' }),
+  },
+}));
+
+const AUTHORIZER: readonly object[] = [
+  {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'authorizer', namespace: WORKLOAD.namespace },
+    spec: {
+      selector: { app: 'authorizer' },
+      ports: [{ name: 'http', port: 9000, targetPort: WORKLOAD_PORT }],
+    },
+  },
+  {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'WorkloadEntry',
+    metadata: { name: 'authorizer', namespace: WORKLOAD.namespace },
+    spec: { address: APP_HOST, labels: { app: 'authorizer' }, ports: { http: WORKLOAD_PORT } },
+  },
+];
 
 function service(name: PortKind): object {
   return {
@@ -128,6 +167,7 @@ function authorizationPolicy(policy: Policy): object {
     spec: {
       ...(policy.selector === null ? {} : { selector: { matchLabels: policy.selector } }),
       ...(policy.action === 'ALLOW' ? {} : { action: policy.action }),
+      ...(policy.provider === undefined ? {} : { provider: { name: policy.provider } }),
       ...(policy.rules === undefined ? {} : { rules: policy.rules }),
     },
   };

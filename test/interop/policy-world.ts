@@ -12,7 +12,7 @@ import { PolicyEnvoy } from './policy-envoy.ts';
 import { LOG_FORMAT, PosternSecrets, PosternSide, readLog, type LoggedCase } from './policy-postern.ts';
 import { DecisionLog } from './policy-postern-log.ts';
 import { requestBytes, type Caller, type PolicyCase } from './policy-requests.ts';
-import type { PolicySet } from './policy-set.ts';
+import { APP_HOST, type PolicySet } from './policy-set.ts';
 import { translateSet } from './policy-translate.ts';
 
 /** Sets that are under way at once: enough to keep two cores busy. */
@@ -135,11 +135,18 @@ export class PolicyWorld implements AsyncDisposable {
     await inTurns(sets, async (one, slot) => {
       const address = this.app.address(slot);
       const secret = await this.#secrets.of(one.set.trust);
-      const snapshot: Snapshot = { ...one.snapshot, accessLog };
+      const outbound = this.#placed(one.snapshot.outbound);
+      const snapshot: Snapshot = { ...one.snapshot, accessLog, outbound };
       await using ours = await PosternSide.start(address, this.app.host, snapshot, secret, this.#loggers);
       await ask(one, slot, { host: address, port: WORKLOAD_PORT }, ours.target);
     });
     return { envoy: await envoy.stop(), ours: readLog(log) };
+  }
+
+  /** Documents name a place for the app that may be another's. */
+  #placed(outbound: Snapshot['outbound']): Snapshot['outbound'] {
+    if (this.app.host === APP_HOST) return outbound;
+    return JSON.parse(JSON.stringify(outbound).replaceAll(APP_HOST, this.app.host)) as Snapshot['outbound'];
   }
 
   async #startEnvoy(sets: readonly ServedSet[]): Promise<PolicyEnvoy> {
