@@ -24,6 +24,7 @@ export const PLAN_WARNING_CODES = {
   unknown_trust_domain: 'a principal is of a trust domain that is neither ours nor an alias',
   key_set_too_large: 'an error: an inline key set is over limits.maxJwksBytes or limits.maxJwksKeys',
   unusable_listener: 'a listener of a Sidecar cannot be opened as it is written',
+  too_many: 'there are more warnings than are listed',
 } as const;
 
 export type PlanWarningCode = keyof typeof PLAN_WARNING_CODES;

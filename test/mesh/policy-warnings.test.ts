@@ -31,6 +31,16 @@ describe('what is odd about policies whatever the workload', () => {
     assert.deepEqual(codesOf(OPA + POLICIES), ['unknown_trust_domain 6']);
   });
 
+  it('is not said of thousands of places: those past the first are counted', () => {
+    const principals = JSON.stringify(Array.from({ length: 1_005 }, (_, i) => `y/${i}`));
+    const spec = `rules: [{from: [{source: {principals: ${principals}}}]}]`;
+    const text = `meshConfig: {}\n---\n${documentOf('AuthorizationPolicy', 'name: a, namespace: x', spec)}`;
+    const warnings = policyWarnings(loadDocumentText(text, 'a.yaml').resources);
+    assert.equal(warnings.length, 1_001);
+    const { code, message } = warnings.at(-1)!;
+    assert.deepEqual([code, message], ['too_many', '5 more warnings are not shown']);
+  });
+
   it('is nothing where no MeshConfig is among the documents', () => {
     assert.deepEqual(codesOf(POLICIES), []);
   });
