@@ -35,9 +35,9 @@ export class TextLookup {
 
 /** What a `TextLookup` is built from. */
 export class TextCollection {
-  readonly exact = new Map<string, number[]>();
-  readonly prefix = new Map<string, number[]>();
-  readonly suffix = new Map<string, number[]>();
+  readonly exact: Map<string, number[]> = new Map();
+  readonly prefix: Map<string, number[]> = new Map();
+  readonly suffix: Map<string, number[]> = new Map();
 
   /** Ranks come in ascending order. */
   add(key: TextKey, rank: number): void {
