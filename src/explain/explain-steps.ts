@@ -66,7 +66,7 @@ export function explainCustom(
     const matched = custom.rules.match(connection, request);
     if (matched === null) continue;
     const why = reasonOfMatch('CUSTOM', matched, traces);
-    const answer = answerOf(custom, stated, providers);
+    const answer = answerOf(custom, stated, providers, request === null);
     answers.push(`${answer.verdict}: ${answer.why}`);
     if (answer.verdict === 'allow') continue;
     const denied = answer.verdict === 'deny';
@@ -98,13 +98,18 @@ function answerOf(
   custom: CustomRules,
   stated: ExplainRequest['extAuthz'],
   providers: Readonly<Record<string, ExtAuthzProvider>>,
+  onTcp: boolean,
 ): AnswerOfProvider {
   const name = `provider ${JSON.stringify(custom.provider)}`;
   if (custom.problem !== '') {
     const why = `${name} cannot be asked: ${custom.problem}`;
     return { verdict: 'deny', status: 403, details: null, why };
   }
-  const answer = stated(custom.provider);
+  const provider = providers[custom.provider];
+  // Whatever the file says: there is no request that it could be sent. On ports that are declared TCP it is an error
+  // at load, on others every connection that is not HTTP fails so.
+  const isMute = onTcp && provider?.kind === 'http';
+  const answer = isMute ? 'error' : stated(custom.provider);
   switch (answer) {
     case null: {
       const hint = `add extAuthz: {${custom.provider}: allow} (or deny, error)`;
@@ -120,8 +125,8 @@ function answerOf(
     case 'deny':
       return { verdict: 'deny', status: 403, details: 'ext_authz_denied', why: `${name} is stated to deny` };
     case 'error': {
-      const provider = providers[custom.provider];
-      const why = `${name} is stated to fail, and failOpen is ${String(provider?.failOpen === true)}`;
+      const fails = isMute ? 'is an HTTP provider and cannot judge a TCP connection' : 'is stated to fail';
+      const why = `${name} ${fails}, and failOpen is ${String(provider?.failOpen === true)}`;
       if (provider?.failOpen === true) return { verdict: 'allow', status: 0, details: '', why };
       return { verdict: 'deny', status: provider?.statusOnError ?? 403, details: 'ext_authz_error', why };
     }

@@ -298,6 +298,23 @@ spec: {ports: [{name: tcp, port: 9191}]}
     });
   });
 
+  it('cannot ask an HTTP provider of a TCP connection, whatever the file states', async () => {
+    const documents = `${policy('ask', '{action: CUSTOM, provider: {name: h}, rules: [{}]}')}---
+meshConfig: {extensionProviders: [{name: h, envoyExtAuthzHttp: {service: h.foo.svc.cluster.local, port: 80}}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: h, namespace: foo}
+spec: {ports: [{name: http, port: 80}]}
+`;
+    const stated = '{tcp: true, to: {port: 5555}, extAuthz: allow}';
+    const closed = await ask(documents, stated);
+    assert.deepEqual([closed.verdict, closed.details], ['deny', 'ext_authz_error']);
+    assert.match(closed.reason, /provider "h" is an HTTP provider and cannot judge a TCP connection/);
+    const open = await ask(documents.replace('port: 80}', 'port: 80, failOpen: true}'), stated);
+    assert.equal(open.verdict, 'allow');
+  });
+
   it('answers a failure of the provider by failOpen and statusOnError', async () => {
     const closed = await ask(CLOSED, '{request: {path: /api/x}, extAuthz: error}');
     assert.deepEqual([closed.verdict, closed.status, closed.details], ['deny', 503, 'ext_authz_error']);
