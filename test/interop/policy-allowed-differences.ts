@@ -109,10 +109,10 @@ function repeatedNames({ headers }: HttpRequest): ReadonlySet<string> {
   return new Set(names.filter((name, at) => names.indexOf(name) !== at));
 }
 
-/** Whether a rule of DENY or AUDIT matched, one of whose clauses that held is of this name. */
+/** Whether a rule of CUSTOM, DENY or AUDIT matched, one of whose clauses that held is of this name. */
 function caughtMore({ steps }: Explanation, name: RegExp): boolean {
   return steps
-    .filter(({ step }) => step.startsWith('DENY') || step.startsWith('AUDIT'))
+    .filter(({ step }) => /^(?:CUSTOM|DENY|AUDIT)/.test(step))
     .flatMap(({ policies }) => policies.flatMap(({ rules }) => rules))
     .some(({ fields, matched }) => matched && fields.some((each) => each.matched && name.test(each.field)));
 }

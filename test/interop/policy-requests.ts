@@ -66,7 +66,11 @@ const ID = new RegExp(`"([a-z0-9.-]+/(?:${words.ID_PATHS.join('|')}))"`, 'g');
 /** Identities that stand in the policies as they are. */
 function namedIn({ policies, trust }: PolicySet): readonly string[] {
   const text = JSON.stringify(policies);
-  const ids = [...text.matchAll(ID)].map(([, id]) => id!);
+  // Also in the mesh's own trust domain: names of others may stand for it.
+  const ids = [...text.matchAll(ID)].flatMap(([, id = '']) => [
+    id,
+    `${trust.own}${id.slice(id.indexOf('/'))}`,
+  ]);
   // `foo/sleep2`, `bar`: of service accounts and namespaces.
   const parts = words.ID_PATHS.filter((path) => {
     const [, namespace, , account] = path.split('/');
