@@ -88,6 +88,12 @@ export class DocumentReader {
       for (const item of document.list('items') ?? []) this.read(item, context);
       return;
     }
+    if (kind === 'List') {
+      // Skipped as another group's kind, whatever is in it would be left out with it.
+      document.refuseUnknown(LIST_FIELDS, kind);
+      document.report('items', 'missing_field', 'the List has no items', 'add items: []');
+      return;
+    }
     const slash = apiVersion.lastIndexOf('/');
     const group = slash === -1 ? '' : apiVersion.slice(0, slash);
     this.#readKind(document, context, { group, version: apiVersion.slice(slash + 1), kind, apiVersion });

@@ -141,6 +141,11 @@ describe('Istio documents that are refused or noted', () => {
     ['no apiVersion', 'kind: Service\n', ['error not_a_document 1:1']],
     ['a text', 'hello\n', ['error not_a_document 1:1']],
     ['a list', '- a\n', ['error not_a_document 1:1']],
+    [
+      'a List whose items are misspelled',
+      'apiVersion: v1\nkind: List\nitmes:\n- 7\n',
+      ['error missing_field 1:1 items', 'error unknown_field 3:1 itmes'],
+    ],
     ['a bad item of a List', 'apiVersion: v1\nkind: List\nitems:\n- 7\n', ['error not_a_document 4:3']],
     // Service
     [
