@@ -145,19 +145,15 @@ export function evaluateTokens(
   const seen: (readonly FoundToken[])[] = [];
   const gone = new Set<string>();
   for (const [index, rule] of rules.entries()) {
-    const all = found[index] ?? [];
-    const tokens = gone.size === 0 ? all : all.filter(({ kind, name }) => !gone.has(`${kind} ${name}`));
+    const tokens = leftOf(found[index] ?? [], gone);
     seen.push(tokens);
     if (tokens.length === 0) continue;
     const judged = judgeAll(evaluation, rule, tokens);
     switch (judged.kind) {
       case 'refused':
         refusals.push(judged);
-        // What it took away before it met a bad one, the rules behind it do not see; a cookie stays.
-        if (index + 1 < rules.length && !rule.rule.forwardOriginalToken) {
-          for (const { kind, name } of goodFromTheEnd(evaluation, rule, tokens))
-            if (kind !== 'cookie') gone.add(`${kind} ${name}`);
-        }
+        // What it took away before it met a bad one, the rules behind it do not see.
+        if (rules.length > 1) takeAway(rule, goodFromTheEnd(evaluation, rule, tokens), gone);
         break;
       case 'ok':
         return othersRefuse(evaluation, found, index) ?? acceptedBy(evaluation, seen);
@@ -168,7 +164,36 @@ export function evaluateTokens(
         return judged satisfies never;
     }
   }
-  return refusals.length === 0 ? NO_TOKEN : deciding([...refusals, refusals[0]!]);
+  if (refusals.length === 0) return NO_TOKEN;
+  const last = rules.length === 1 ? null : refusalOfAll(evaluation, found, gone);
+  if (last?.kind === 'unknown-signature') return last;
+  return deciding(last === null ? refusals : [...refusals, last]);
+}
+
+/** What the tree's `All` answers of the tokens that are left; null: nothing, and then those before it tell why. */
+function refusalOfAll(
+  evaluation: JwtEvaluation,
+  found: readonly (readonly FoundToken[])[],
+  gone: Set<string>,
+): Refused | UnknownSignature | null {
+  for (const [index, rule] of evaluation.rules.rules.entries()) {
+    const tokens = leftOf(found[index] ?? [], gone);
+    const judged = judgeAll(evaluation, rule, tokens);
+    if (judged.kind === 'refused' || judged.kind === 'unknown-signature') return judged;
+    if (judged.kind === 'undecided') return null;
+    takeAway(rule, tokens, gone);
+  }
+  return null;
+}
+
+function leftOf(tokens: readonly FoundToken[], gone: ReadonlySet<string>): readonly FoundToken[] {
+  return gone.size === 0 ? tokens : tokens.filter(({ kind, name }) => !gone.has(`${kind} ${name}`));
+}
+
+/** A cookie stays. */
+function takeAway({ rule }: CompiledJwtRule, tokens: readonly FoundToken[], gone: Set<string>): void {
+  if (rule.forwardOriginalToken) return;
+  for (const { kind, name } of tokens) if (kind !== 'cookie') gone.add(`${kind} ${name}`);
 }
 
 /** The last one that is not about an unknown issuer, else the first: what Envoy's `Any` answers. */

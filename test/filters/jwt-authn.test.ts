@@ -143,6 +143,12 @@ describe('the requirement of JWT rules', () => {
       { fields: bearer(tokenA), path: `/?access_token=${expiredB}` },
       expired,
     ],
+    [
+      'one that is left when the last rule has taken its own away',
+      [wrongKey, ruleB, ruleA],
+      { fields: bearer(tokenB), path: `/?access_token=${tokenA}` },
+      verificationFails,
+    ],
   ] as const;
   for (const [name, rules, request, wanted] of rows) {
     it(`${name}: ${wanted}`, async () => {
