@@ -20,7 +20,7 @@ import { WRITTEN_SETS } from './policy-written-sets.ts';
 const SEED = Number(process.env['POSTERN_SEED'] ?? 20_261_123);
 const SETS = 500;
 const CASES_PER_SET = 20;
-const CASES_PER_WRITTEN_SET = 8;
+const CASES_PER_WRITTEN_SET = 6;
 /** Every field decides at least so many cases. */
 const LEAST = 50;
 /** Sets of one test: none may take a minute, however busy the machine is. */
