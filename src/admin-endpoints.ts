@@ -101,7 +101,7 @@ async function configDump(sources: AdminSources): Promise<unknown> {
   return redact(
     {
       bootstrap: sources.config,
-      snapshot: sources.snapshot === null ? null : withoutInlineKeys(sources.snapshot),
+      snapshot: sources.snapshot === null ? null : shownSnapshot(sources.snapshot),
       secrets: {
         ...sources.certificate.details(),
         dynamic_active_secrets:
@@ -116,8 +116,22 @@ async function configDump(sources: AdminSources): Promise<unknown> {
   );
 }
 
-/** Somebody may have written private keys there: they only warn. */
-function withoutInlineKeys(snapshot: Snapshot): Snapshot {
-  const rules = snapshot.jwt.rules.map((rule) => (rule.jwks === '' ? rule : { ...rule, jwks: REDACTED }));
-  return { ...snapshot, jwt: { ...snapshot.jwt, rules } };
+/**
+ * Without inline keys, where somebody may have written private ones, and without what is said to providers, which may
+ * be a credential. Policies have a key of their own: one called `authorization` holds a credential anywhere else.
+ */
+function shownSnapshot({ authorization, jwt, ...snapshot }: Snapshot): Record<string, unknown> {
+  const rules = jwt.rules.map((rule) => (rule.jwks === '' ? rule : { ...rule, jwks: REDACTED }));
+  const providers = Object.values(authorization.providers).map((provider) => ({
+    ...provider,
+    includeAdditionalHeadersInCheck: provider.includeAdditionalHeadersInCheck.map((text, at) =>
+      at % 2 === 0 ? text : REDACTED,
+    ),
+  }));
+  return {
+    ...snapshot,
+    policies: authorization.policies,
+    extAuthzProviders: providers,
+    jwt: { ...jwt, rules },
+  };
 }

@@ -1,7 +1,7 @@
 /** `postern validate`: every problem of the given files, with its place. */
 import { validatePaths } from '../config/validate-paths.ts';
 import { DEFAULT_LIMITS, LIMIT_MEANINGS } from '../core/limits.ts';
-import { accessLogFindings, formatFinding } from '../load-mesh.ts';
+import { accessLogFindings, formatFinding, loadMesh } from '../load-mesh.ts';
 import type { Finding } from '../load-mesh.ts';
 import { policyWarnings } from '../mesh/policy-warnings.ts';
 import { serviceWarnings } from '../mesh/services.ts';
@@ -32,13 +32,15 @@ export const validateCommand: Command = {
     }
     if (parsed.positionals.length === 0)
       throw new UsageError('Cannot validate nothing: name files or folders');
-    const { documents, problems } = validatePaths(parsed.positionals, process.cwd());
-    const findings: Finding[] = [
+    const { documents, problems, sidecars } = validatePaths(parsed.positionals, process.cwd());
+    const findings = withoutRepeats([
       ...problems,
       ...documents.resources.services.flatMap((service) => serviceWarnings(service)),
       ...accessLogFindings(documents.resources.meshConfig),
       ...policyWarnings(documents.resources),
-    ];
+      // What a postern.yaml names is planned as its sidecar would.
+      ...sidecars.flatMap((config) => loadMesh(config, 1).findings),
+    ]);
     if (json) process.stdout.write(`${JSON.stringify(findings.map(plain), null, 2)}\n`);
     else for (const finding of findings) process.stderr.write(`${labelled(finding)}\n`);
     const worst = findings.some(({ severity }) => severity === 'error');
@@ -49,6 +51,12 @@ export const validateCommand: Command = {
     return bad ? EXIT_NEGATIVE : EXIT_OK;
   },
 };
+
+/** Documents may be named beside the postern.yaml that names them. */
+function withoutRepeats(findings: readonly Finding[]): Finding[] {
+  const byText = new Map(findings.map((finding) => [JSON.stringify(plain(finding)), finding]));
+  return [...byText.values()];
+}
 
 /** Exactly the keys that scripts read, in their order. */
 function plain(finding: Finding): Record<string, unknown> {

@@ -228,6 +228,26 @@ describe('validate', () => {
     assert.match(refused.stderr, /spec.*rules/);
   });
 
+  it('plans what a postern.yaml names, as its sidecar would', async () => {
+    using mesh = await FlowMesh.create({ appPort: 9, documents: '' });
+    mesh.documents(
+      [
+        'apiVersion: v1\nkind: Service\nmetadata: {name: s, namespace: foo}\nspec: {selector: {app: httpbin}, ports: [{name: tcp, port: 80}]}\n',
+        'apiVersion: v1\nkind: Service\nmetadata: {name: authz, namespace: foo}\nspec: {ports: [{name: http, port: 80}]}\n',
+        'meshConfig: {extensionProviders: [{name: web, envoyExtAuthzHttp: {service: authz.foo.svc.cluster.local, port: 80}}]}\n',
+        'apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: ask, namespace: foo}\nspec: {action: CUSTOM, provider: {name: web}, rules: [{}]}\n',
+      ].join('---\n'),
+    );
+    const documents = mesh.path('mesh');
+    assert.equal((await runPostern(['validate', documents])).code, 0, 'nobody says which workload');
+    const { code, stderr } = await runPostern(['validate', mesh.configFile, documents]);
+    assert.equal(code, 1, stderr);
+    const errors = stderr.split('\n').filter((line) => line.includes('documents.yaml') && !line.startsWith('warning: '));
+    assert.equal(errors.length, 1, stderr);
+    assert.match(errors[0]!, /:\d+:\d+: spec\.provider/);
+    assert.equal((await runPostern(['proxy', '--config', mesh.configFile])).code, 1, 'as the sidecar does');
+  });
+
   it('prints every limit with its default', async () => {
     const { code, stdout } = await runPostern(['validate', '--limits']);
     assert.equal(code, 0);

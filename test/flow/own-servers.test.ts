@@ -105,6 +105,7 @@ describe('the servers of a sidecar', () => {
       snapshot: {
         generation: number;
         inbound: { ports: Record<string, { protocol: string; mode: string }> };
+        policies: readonly unknown[];
       };
       secrets: { dynamic_active_secrets: unknown };
       connections: {
@@ -114,6 +115,7 @@ describe('the servers of a sidecar', () => {
     };
     assert.equal(dump.bootstrap.workload.name, 'httpbin-1');
     assert.equal(dump.snapshot.generation, 1);
+    assert.deepEqual(dump.snapshot.policies, []);
     const port = dump.snapshot.inbound.ports[String(app.port)];
     assert.deepEqual([port?.protocol, port?.mode], ['http', 'PERMISSIVE']);
     assert.deepEqual(dump.secrets.dynamic_active_secrets, [
