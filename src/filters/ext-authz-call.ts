@@ -5,7 +5,12 @@
  * an HTTP status is no word of the provider.
  */
 import { constants } from 'node:http2';
-import type { ClientHttp2Stream, IncomingHttpHeaders, IncomingHttpStatusHeader } from 'node:http2';
+import type {
+  ClientHttp2Stream,
+  Http2Session,
+  IncomingHttpHeaders,
+  IncomingHttpStatusHeader,
+} from 'node:http2';
 import { MAX_ANSWER_BYTES } from './ext-authz-answer.ts';
 
 /** What a call is told: once at most, and never after its cancel. */
@@ -32,6 +37,8 @@ export class UnaryCall {
   readonly #sink: CallSink;
   #carrier: CallCarrier;
   #stream: ClientHttp2Stream | null = null;
+  /** Remembered: a stream that is closed does not tell. */
+  #session: Http2Session | undefined = undefined;
   #reused = false;
   #repeated = false;
   #over = false;
@@ -54,6 +61,7 @@ export class UnaryCall {
   /** `reused`: the connection has carried calls before. */
   start(stream: ClientHttp2Stream, reused: boolean): void {
     this.#stream = stream;
+    this.#session = stream.session;
     this.#reused = reused;
     stream.on('response', this.#onHeaders);
     stream.on('trailers', this.#onTrailers);
@@ -80,10 +88,11 @@ export class UnaryCall {
     this.#sink.onFailed(why);
   }
 
-  readonly #onHeaders = (headers: IncomingHttpHeaders & IncomingHttpStatusHeader): void => {
+  readonly #onHeaders = (headers: IncomingHttpHeaders & IncomingHttpStatusHeader, flags: number): void => {
     this.heard = true;
     this.#httpStatus = headers[':status'] ?? 0;
-    this.#noteStatus(headers);
+    // Before a message it says nothing of how the call will end.
+    if ((flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0) this.#noteStatus(headers);
   };
 
   readonly #onTrailers = (headers: IncomingHttpHeaders): void => {
@@ -118,9 +127,8 @@ export class UnaryCall {
       this.#settle();
       return;
     }
-    const stream = this.#stream!;
-    const { rstCode } = stream;
-    const isLost = stream.session === undefined || stream.session.destroyed;
+    const { rstCode } = this.#stream!;
+    const isLost = this.#session === undefined || this.#session.destroyed;
     const unprocessed = rstCode === constants.NGHTTP2_REFUSED_STREAM || (isLost && this.#reused);
     if (unprocessed && !this.#repeated) {
       this.#repeated = true;

@@ -491,6 +491,14 @@ const ERRORS: Readonly<Record<string, (call: Call) => void>> = {
     stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
     stream.end(grpcFrame(Buffer.alloc(0)));
   },
+  'an allowing message after grpc-status 0, and none behind it': ({ stream }) => {
+    stream.respond({ ':status': 200, 'grpc-status': '0' });
+    stream.end(grpcFrame(Buffer.alloc(0)));
+  },
+  'an allowing message after grpc-status 0, and a reset behind it': ({ stream }) => {
+    stream.respond({ ':status': 200, 'grpc-status': '0' });
+    stream.write(grpcFrame(Buffer.alloc(0)), () => stream.close(2));
+  },
   'HTTP 403 with grpc-status 0': ({ stream }) => {
     stream.respond({ ':status': 403, 'grpc-status': '0' });
     stream.end(grpcFrame(Buffer.alloc(0)));
