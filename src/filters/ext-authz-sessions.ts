@@ -16,7 +16,7 @@ import type { AuthzEndpoint } from './authz-upstream.ts';
 import { UnaryCall } from './ext-authz-call.ts';
 import type { CallCarrier, CallSink } from './ext-authz-call.ts';
 
-/** Connections to one endpoint. */
+/** Connections to one endpoint, without those that only end what they carry. */
 export const MAX_SESSIONS = 4;
 
 /** Calls on one connection, where the provider's own limit is not lower. */
@@ -31,6 +31,8 @@ interface Session {
   readonly idle: Deadline;
   readonly calls: Set<UnaryCall>;
   carried: number;
+  /** The provider has said how many calls it takes; until then it gets one, for the rest would be refused. */
+  settled: boolean;
   /** When the first call began that is not followed by an answer to any; null: there is none. */
   silentSinceMs: number | null;
   retired: boolean;
@@ -141,20 +143,32 @@ export class CheckSessions implements CallCarrier {
     for (const call of this.#waiting) {
       const session = this.#sessionWithRoom();
       if (session === null) {
-        if (this.#dialling === null && this.#sessions.size < MAX_SESSIONS && !this.#closed) this.#dial();
+        if (this.#mayDial) this.#dial();
         return;
       }
       this.#start(call, session);
     }
   }
 
+  /** None has room: whether another one may be dialled, and the provider of none has yet to say what it takes. */
+  get #mayDial(): boolean {
+    if (this.#closed || this.#dialling !== null) return false;
+    let lasting = 0;
+    for (const session of this.#sessions) {
+      if (!isLasting(session)) continue;
+      if (!session.settled) return false;
+      lasting++;
+    }
+    return lasting < MAX_SESSIONS;
+  }
+
   #sessionWithRoom(): Session | null {
     this.retire();
     let best: Session | null = null;
     for (const session of this.#sessions) {
-      const { calls, http2, retired } = session;
-      if (retired || http2.closed || http2.destroyed) continue;
-      const allowed = http2.remoteSettings.maxConcurrentStreams ?? MAX_CALLS_PER_SESSION;
+      if (!isLasting(session)) continue;
+      const { calls, http2, settled } = session;
+      const allowed = settled ? (http2.remoteSettings.maxConcurrentStreams ?? MAX_CALLS_PER_SESSION) : 1;
       if (calls.size >= Math.min(MAX_CALLS_PER_SESSION, allowed)) continue;
       if (best === null || calls.size < best.calls.size) best = session;
     }
@@ -188,11 +202,15 @@ export class CheckSessions implements CallCarrier {
       },
       (error) => {
         this.#dialling = null;
-        // Those that wait for room on a connection that is there go on waiting.
-        if (this.#sessions.size > 0) return;
-        for (const call of this.#waiting) call.fail(`cannot connect to ${endpoint.name}: ${whyOf(error)}`);
+        this.#failWaiting(`cannot connect to ${endpoint.name}: ${whyOf(error)}`);
       },
     );
+  }
+
+  /** Those that wait for room on a connection that is there go on waiting. */
+  #failWaiting(why: string): void {
+    for (const session of this.#sessions) if (isLasting(session)) return;
+    for (const call of this.#waiting) call.fail(why);
   }
 
   #adopt(socket: Socket, epoch: number): void {
@@ -207,25 +225,41 @@ export class CheckSessions implements CallCarrier {
       idle: new Deadline(() => http2.destroy()),
       calls: new Set(),
       carried: 0,
+      settled: false,
       silentSinceMs: null,
       retired: false,
     };
     this.#sessions.add(session);
+    // Who it was dialled for may be gone.
+    session.idle.set(this.#idleTimeoutMs());
     const { counters } = this.endpoint;
     counters.cxTotal++;
     counters.cxActive++;
     http2.on('goaway', () => this.#retireSession(session));
+    http2.on('remoteSettings', () => {
+      session.settled = true;
+      this.#pump();
+    });
     // Dialled sockets may be half open, and a session on such a one outlives the other side's end (Node 26.10).
     socket.on('end', () => http2.destroy());
     // Its streams say what it means.
     http2.on('error', () => {});
     http2.on('close', () => {
+      const neverBegan = !session.settled && !session.retired;
       session.idle.clear();
       session.retired = true;
       this.#sessions.delete(session);
       counters.cxActive--;
       counters.cxDestroy++;
+      // Or each that waits would try it once more, one after the other.
+      if (neverBegan)
+        this.#failWaiting(`${this.endpoint.name} closed the connection, and does not speak HTTP/2`);
       this.#pump();
     });
   }
+}
+
+/** It will take calls again. */
+function isLasting({ http2, retired }: Session): boolean {
+  return !retired && !http2.closed && !http2.destroyed;
 }

@@ -12,6 +12,7 @@ import type { ConnectionFacts, Filter, RequestContext } from '../../src/http/fil
 import { Http1RequestHead } from '../../src/http/request-head.ts';
 import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import { ExtAuthzClient } from '../../src/filters/ext-authz-client.ts';
+import { MAX_SESSIONS } from '../../src/filters/ext-authz-sessions.ts';
 import { ExtAuthzFilter } from '../../src/filters/ext-authz.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { startRecordingUpstream } from '../support/recording-upstream.ts';
@@ -339,6 +340,47 @@ describe('connections to a gRPC provider', () => {
     assert.equal(provider.sessions.length, 2);
   });
 
+  it('are not waited for when the provider goes and one of them still ends its last check', async () => {
+    await using provider = await startGrpcProvider(() => null);
+    await using guarded = await startGuarded({ port: provider.port });
+    const answer = ask(guarded.proxy);
+    const { stream } = await provider.call();
+    provider.server.close();
+    const refused = once(provider.server, 'close');
+    stream.session!.goaway(0);
+    // The frame may come after the next check began: then that one is refused, and made again.
+    assert.equal((await withDeadline(ask(guarded.proxy), 5_000, 'an error')).status, 403);
+    answerCall(stream, { status: { code: 0 } });
+    assert.equal((await answer).status, 200);
+    await refused;
+  });
+
+  it('are as many as may be, without those that only end their last checks', async () => {
+    await using provider = await startGrpcProvider(() => null);
+    await using guarded = await startGuarded({ port: provider.port });
+    const answers: Promise<{ status: number }>[] = [];
+    for (let i = 0; i <= MAX_SESSIONS; i++) {
+      answers.push(ask(guarded.proxy));
+      (await provider.call(i)).stream.session!.goaway(0);
+    }
+    assert.equal(provider.sessions.length, MAX_SESSIONS + 1);
+    for (const { stream } of provider.calls) answerCall(stream, { status: { code: 0 } });
+    assert.ok((await Promise.all(answers)).every(({ status }) => status === 200));
+  });
+
+  it('take more checks as soon as the provider allows more', async () => {
+    await using provider = await startGrpcProvider(() => null);
+    provider.server.updateSettings({ maxConcurrentStreams: 1 });
+    await using guarded = await startGuarded({ port: provider.port });
+    const answers = Array.from({ length: 10 }, () => ask(guarded.proxy));
+    await provider.call(MAX_SESSIONS - 1);
+    assert.equal(provider.sessions.length, MAX_SESSIONS);
+    for (const session of provider.sessions) session.settings({ maxConcurrentStreams: 100 });
+    await provider.call(9);
+    for (const { stream } of provider.calls) answerCall(stream, { status: { code: 0 } });
+    assert.ok((await Promise.all(answers)).every(({ status }) => status === 200));
+  });
+
   it('make a check again that the provider refused to begin, once', async () => {
     let refusals = 1;
     await using provider = await startGrpcProvider(({ stream }) => {
@@ -351,6 +393,33 @@ describe('connections to a gRPC provider', () => {
     refusals = 2;
     assert.equal((await ask(guarded.proxy)).status, 403);
     assert.equal(guarded.app.requests.length, 1);
+  });
+
+  it('go on when the provider resets a check, which is not made again', async () => {
+    await using provider = await startGrpcProvider(() => ({ status: { code: 0 } }));
+    await using guarded = await startGuarded({ port: provider.port });
+    assert.equal((await ask(guarded.proxy)).status, 200);
+    provider.script = ({ stream }) => {
+      stream.close(2);
+      return null;
+    };
+    assert.equal((await ask(guarded.proxy)).status, 403);
+    assert.deepEqual([provider.calls.length, provider.sessions.length], [2, 1]);
+    assert.match(
+      String(guarded.proxy.logs.map(({ fields }) => Reflect.get(fields, 'why'))),
+      /reset with HTTP\/2 error 2/,
+    );
+  });
+
+  it('carry no more checks at first than the provider takes', async () => {
+    await using provider = await startGrpcProvider(() => ({ status: { code: 0 } }));
+    provider.server.updateSettings({ maxConcurrentStreams: 1 });
+    await using guarded = await startGuarded({ port: provider.port });
+    const answers = await Promise.all(Array.from({ length: 40 }, () => ask(guarded.proxy)));
+    assert.deepEqual(
+      answers.filter(({ status }) => status !== 200),
+      [],
+    );
   });
 
   it('make a check again that met the end of a kept connection', async () => {
@@ -376,6 +445,38 @@ describe('connections to a gRPC provider', () => {
     if (!session!.destroyed) await once(session!, 'close');
     assert.equal((await ask(guarded.proxy)).status, 200);
     assert.equal(provider.sessions.length, 2);
+  });
+
+  it('are closed when nobody waits any more for what they were dialled for', async () => {
+    await using provider = await startGrpcProvider(() => ({ status: { code: 0 } }));
+    const made = makeFilter({ port: provider.port, limits: { idleTimeoutMs: 60 } });
+    const wait: { whenGone?: (() => void) | null } = {};
+    const verdict = made.filter.onConnection(FACTS, wait);
+    await once(provider.server, 'connection');
+    wait.whenGone!();
+    assert.equal((await verdict).kind, 'deny');
+    if (provider.sessions.length === 0) await once(provider.server, 'session');
+    const [session] = provider.sessions;
+    if (!session!.destroyed) await withDeadline(once(session!, 'close'), 5_000, 'the end of the connection');
+    assert.equal(provider.calls.length, 0);
+    made.upstreams.close();
+    made.world.pools.close();
+  });
+
+  it('that break off before they began fail all checks that wait, and are not tried again for each', async () => {
+    let connections = 0;
+    const server = createServer((socket) => {
+      connections++;
+      socket.on('error', () => {});
+      socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    await using guarded = await startGuarded({ port: (server.address() as AddressInfo).port });
+    const answers = await Promise.all(Array.from({ length: 50 }, () => ask(guarded.proxy)));
+    assert.ok(answers.every(({ status }) => status === 403));
+    assert.ok(connections < 25, `${connections} connections`);
+    server.close();
   });
 
   it('are replaced when the provider has hung', async () => {
