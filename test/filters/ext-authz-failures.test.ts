@@ -472,10 +472,12 @@ describe('connections to a gRPC provider', () => {
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    await using guarded = await startGuarded({ port: (server.address() as AddressInfo).port });
-    const answers = await Promise.all(Array.from({ length: 50 }, () => ask(guarded.proxy)));
-    assert.ok(answers.every(({ status }) => status === 403));
-    assert.ok(connections < 25, `${connections} connections`);
+    const made = makeFilter({ port: (server.address() as AddressInfo).port });
+    const verdicts = await Promise.all(Array.from({ length: 50 }, () => made.filter.onConnection(FACTS, {})));
+    assert.ok(verdicts.every(({ kind }) => kind === 'deny'));
+    assert.ok(connections <= 2, `${connections} connections`);
+    made.upstreams.close();
+    made.world.pools.close();
     server.close();
   });
 
