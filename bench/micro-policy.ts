@@ -5,6 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { Bench } from 'tinybench';
+import { ANY_OPERATION, ANY_SOURCE } from '../src/core/authorization-plan.ts';
 import type {
   AuthorizationPlan,
   PlannedPolicy,
@@ -152,8 +153,8 @@ function tokenOf(subject: string): PolicyRequest['token'] {
 function planned(kind: Kind, policy: number): PlannedPolicy {
   const { from, to, when } = kind.rule(policy);
   const rule: PolicyRule = {
-    from: from === undefined ? [] : [{ ...EMPTY_SOURCE, ...from }],
-    to: to === undefined ? [] : [{ ...EMPTY_OPERATION, ...to }],
+    from: from === undefined ? [] : [{ ...ANY_SOURCE, ...from }],
+    to: to === undefined ? [] : [{ ...ANY_OPERATION, ...to }],
     when: when === undefined ? [] : [{ ...when, notValues: [] }],
   };
   return {
@@ -167,33 +168,6 @@ function planned(kind: Kind, policy: number): PlannedPolicy {
     rules: [rule],
   };
 }
-
-const EMPTY_SOURCE: PolicySource = {
-  principals: [],
-  notPrincipals: [],
-  requestPrincipals: [],
-  notRequestPrincipals: [],
-  namespaces: [],
-  notNamespaces: [],
-  serviceAccounts: [],
-  notServiceAccounts: [],
-  trustDomains: [],
-  notTrustDomains: [],
-  ipBlocks: [],
-  notIpBlocks: [],
-  remoteIpBlocks: [],
-  notRemoteIpBlocks: [],
-};
-const EMPTY_OPERATION: PolicyOperation = {
-  hosts: [],
-  notHosts: [],
-  ports: [],
-  notPorts: [],
-  methods: [],
-  notMethods: [],
-  paths: [],
-  notPaths: [],
-};
 
 /** As the parser makes it: not seen before, in one piece. */
 function fresh(text: string): string {
@@ -233,7 +207,7 @@ function visitsOf(kind: Kind, policies: readonly (number | null)[]): Visit[] {
       connection: new PolicyConnection(whole),
       request: {
         method: 'GET',
-        framing: { bodyLength: 0, statesEmptyBody: false, acceptsTrailers: false },
+        framing: { bodyLength: 0, statesEmptyBody: false, acceptsTrailers: false, expectContinue: false },
         path: fresh(request?.path ?? `/index/${i}`),
         authority: fresh(request?.authority ?? 'httpbin.foo:8000'),
         fields: (request?.fields ?? FIELDS).map(fresh),

@@ -1,6 +1,7 @@
 /**
  * `rules` of AuthorizationPolicy: sources, operations and conditions, each value checked where it stands.
  */
+import { ANY_OPERATION, ANY_SOURCE } from '../core/authorization-plan.ts';
 import type {
   PolicyAction,
   PolicyCondition,
@@ -45,22 +46,6 @@ const SOURCE_CHECKS: Checks<keyof PolicySource> = [
   ['remoteIpBlocks', ipBlockFault],
   ['notRemoteIpBlocks', ipBlockFault],
 ];
-const NO_SOURCE: PolicySource = {
-  principals: [],
-  notPrincipals: [],
-  requestPrincipals: [],
-  notRequestPrincipals: [],
-  namespaces: [],
-  notNamespaces: [],
-  serviceAccounts: [],
-  notServiceAccounts: [],
-  trustDomains: [],
-  notTrustDomains: [],
-  ipBlocks: [],
-  notIpBlocks: [],
-  remoteIpBlocks: [],
-  notRemoteIpBlocks: [],
-};
 const OPERATION_CHECKS: Checks<keyof PolicyOperation> = [
   ['hosts', textFault],
   ['notHosts', textFault],
@@ -71,16 +56,6 @@ const OPERATION_CHECKS: Checks<keyof PolicyOperation> = [
   ['paths', pathFault],
   ['notPaths', pathFault],
 ];
-const NO_OPERATION: PolicyOperation = {
-  hosts: [],
-  notHosts: [],
-  ports: [],
-  notPorts: [],
-  methods: [],
-  notMethods: [],
-  paths: [],
-  notPaths: [],
-};
 /** What CUSTOM cannot use: the rules are evaluated before tokens are, and Istio keeps identities out as well. */
 const AUTHENTICATED = new Set<string>([
   'principals',
@@ -119,8 +94,8 @@ export function readPolicyRules(spec: FieldReader, action: PolicyAction): Policy
 }
 
 function readRule(rule: FieldReader, action: PolicyAction): PolicyRule {
-  const from = readParts(rule, 'from', 'source', NO_SOURCE, SOURCE_CHECKS);
-  const to = readParts(rule, 'to', 'operation', NO_OPERATION, OPERATION_CHECKS);
+  const from = readParts(rule, 'from', 'source', ANY_SOURCE, SOURCE_CHECKS);
+  const to = readParts(rule, 'to', 'operation', ANY_OPERATION, OPERATION_CHECKS);
   for (const source of from) checkSource(source.reader, source.part, action);
   const when = rule.objects('when').map((condition) => readCondition(condition, action));
   const read = { from: from.map(({ part }) => part), to: to.map(({ part }) => part), when };

@@ -32,6 +32,35 @@ export interface PolicyOperation {
   readonly notPaths: readonly string[];
 }
 
+/** States nothing. */
+export const ANY_SOURCE: PolicySource = {
+  principals: [],
+  notPrincipals: [],
+  requestPrincipals: [],
+  notRequestPrincipals: [],
+  namespaces: [],
+  notNamespaces: [],
+  serviceAccounts: [],
+  notServiceAccounts: [],
+  trustDomains: [],
+  notTrustDomains: [],
+  ipBlocks: [],
+  notIpBlocks: [],
+  remoteIpBlocks: [],
+  notRemoteIpBlocks: [],
+};
+/** States nothing. */
+export const ANY_OPERATION: PolicyOperation = {
+  hosts: [],
+  notHosts: [],
+  ports: [],
+  notPorts: [],
+  methods: [],
+  notMethods: [],
+  paths: [],
+  notPaths: [],
+};
+
 export interface PolicyCondition {
   readonly key: string;
   readonly values: readonly string[];

@@ -1,6 +1,7 @@
 /**
  * Policies, connections and requests for the tests of `policy`: only what a case is about has to be said.
  */
+import { ANY_OPERATION, ANY_SOURCE } from '../../src/core/authorization-plan.ts';
 import type {
   AuthorizationPlan,
   PlannedPolicy,
@@ -17,34 +18,6 @@ import { PolicyConnection } from '../../src/policy/policy-connection.ts';
 import type { PolicyConnectionFacts, PolicyRequest } from '../../src/policy/policy-request.ts';
 
 export const SLEEP = 'spiffe://cluster.local/ns/foo/sa/sleep';
-
-const ANY_SOURCE: PolicySource = {
-  principals: [],
-  notPrincipals: [],
-  requestPrincipals: [],
-  notRequestPrincipals: [],
-  namespaces: [],
-  notNamespaces: [],
-  serviceAccounts: [],
-  notServiceAccounts: [],
-  trustDomains: [],
-  notTrustDomains: [],
-  ipBlocks: [],
-  notIpBlocks: [],
-  remoteIpBlocks: [],
-  notRemoteIpBlocks: [],
-};
-
-const ANY_OPERATION: PolicyOperation = {
-  hosts: [],
-  notHosts: [],
-  ports: [],
-  notPorts: [],
-  methods: [],
-  notMethods: [],
-  paths: [],
-  notPaths: [],
-};
 
 export interface RuleText {
   readonly from?: readonly Partial<PolicySource>[];
@@ -100,7 +73,7 @@ export function requestOf(request: Partial<PolicyRequest> = {}): PolicyRequest {
     path: '/',
     authority: 'httpbin.foo',
     fields: [],
-    framing: { bodyLength: 0, statesEmptyBody: false, acceptsTrailers: false },
+    framing: { bodyLength: 0, statesEmptyBody: false, acceptsTrailers: false, expectContinue: false },
     scheme: 'https',
     token: null,
     ...request,

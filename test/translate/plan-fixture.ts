@@ -1,6 +1,8 @@
 /** Snapshots of plans alone, what documents would become plays no part; and how to look at their translations. */
 import assert from 'node:assert/strict';
 import {
+  ANY_OPERATION,
+  ANY_SOURCE,
   type AuthorizationPlan,
   type ExtAuthzProvider,
   NO_AUTHORIZATION,
@@ -97,8 +99,8 @@ export function rule(fields: {
   readonly when?: readonly { key: string; values?: readonly string[]; notValues?: readonly string[] }[];
 }): PolicyRule {
   return {
-    from: (fields.from ?? []).map((source) => Object.assign({}, NO_SOURCE, source)),
-    to: (fields.to ?? []).map((operation) => Object.assign({}, NO_OPERATION, operation)),
+    from: (fields.from ?? []).map((source) => Object.assign({}, ANY_SOURCE, source)),
+    to: (fields.to ?? []).map((operation) => Object.assign({}, ANY_OPERATION, operation)),
     when: (fields.when ?? []).map(({ key, notValues, values }) => ({
       key,
       values: values ?? [],
@@ -106,34 +108,6 @@ export function rule(fields: {
     })),
   };
 }
-
-const NO_SOURCE: PolicySource = {
-  principals: [],
-  notPrincipals: [],
-  requestPrincipals: [],
-  notRequestPrincipals: [],
-  namespaces: [],
-  notNamespaces: [],
-  serviceAccounts: [],
-  notServiceAccounts: [],
-  trustDomains: [],
-  notTrustDomains: [],
-  ipBlocks: [],
-  notIpBlocks: [],
-  remoteIpBlocks: [],
-  notRemoteIpBlocks: [],
-};
-
-const NO_OPERATION: PolicyOperation = {
-  hosts: [],
-  notHosts: [],
-  ports: [],
-  notPorts: [],
-  methods: [],
-  notMethods: [],
-  paths: [],
-  notPaths: [],
-};
 
 export function provider(fields: Partial<ExtAuthzProvider>): ExtAuthzProvider {
   const name = fields.name ?? 'ext';
