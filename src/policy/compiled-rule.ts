@@ -97,6 +97,8 @@ function keysOf(clauses: Conjunction): (readonly IndexKey[])[] {
  */
 function coversOf(alternatives: readonly Conjunction[]): (readonly IndexKey[])[] {
   const choices = alternatives.map(keysOf);
-  const fewest = Math.min(...choices.map((choice) => choice.length));
+  // No spread: a rule may have more alternatives than a call takes arguments.
+  let fewest = Infinity;
+  for (const choice of choices) fewest = Math.min(fewest, choice.length);
   return Array.from({ length: fewest }, (_, place) => choices.flatMap((choice) => choice[place] ?? []));
 }

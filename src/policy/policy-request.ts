@@ -25,6 +25,8 @@ export interface PolicyFraming {
   readonly statesEmptyBody: boolean;
   /** `te: trailers` was written. */
   readonly acceptsTrailers: boolean;
+  /** `expect: 100-continue` was written, and nobody has answered it. */
+  readonly expectContinue: boolean;
 }
 
 /** One request as filters see it at the time of the decision. */

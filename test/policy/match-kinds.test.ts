@@ -113,9 +113,10 @@ describe('header match', () => {
     ['content-length', { bodyLength: 5 }, '5'],
     ['content-length', { statesEmptyBody: true }, '0'],
     ['te', { acceptsTrailers: true }, 'trailers'],
+    ['expect', { expectContinue: true }, '100-continue'],
   ] as const) {
     it(`sees ${name}: ${value}, which the codec takes out of the fields, and nothing without it`, () => {
-      const none = { bodyLength: 0, statesEmptyBody: false, acceptsTrailers: false };
+      const none = { bodyLength: 0, statesEmptyBody: false, acceptsTrailers: false, expectContinue: false };
       const rules = httpRules(
         policyOf([{ when: [{ key: `request.headers[${name}]`, values: [value] }] }], { action: 'DENY' }),
       );

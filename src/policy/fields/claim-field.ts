@@ -46,6 +46,7 @@ export function claimAt(payload: unknown, path: readonly string[]): unknown {
   return value;
 }
 
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+/** A claim that others may be inside of. */
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -6,6 +6,7 @@ import type { RequestView } from '../request-view.ts';
 
 const NONE: readonly string[] = [];
 const TE_TRAILERS: readonly string[] = ['trailers'];
+const EXPECT_CONTINUE: readonly string[] = ['100-continue'];
 
 /** All copies in order. Names begin with a colon only for pseudo-headers; `connection` is none of the request's. */
 export function collectValues(view: RequestView, name: string): readonly string[] {
@@ -20,11 +21,13 @@ export function collectValues(view: RequestView, name: string): readonly string[
       return [request.method];
     case ':scheme':
       return [request.scheme];
-    // The codec takes these two out of the fields; Envoy's rules see them.
+    // The codec takes these out of the fields; Envoy's rules see them.
     case 'content-length':
       return contentLength(request.framing);
     case 'te':
       return request.framing.acceptsTrailers ? TE_TRAILERS : NONE;
+    case 'expect':
+      return request.framing.expectContinue ? EXPECT_CONTINUE : NONE;
     default:
       return copiesOf(request.fields, name);
   }

@@ -2,7 +2,7 @@
  * Look-ups by the name of a header or claim first, then by its value. A request costs what it has, not how many names
  * the rules have.
  */
-import { claimAt } from '../fields/claim-field.ts';
+import { isObject } from '../fields/claim-field.ts';
 import { collectValues, joinAll, joinSlot } from '../fields/header-values.ts';
 import type { TextKey } from '../matchers/text-matcher.ts';
 import type { RequestView } from '../request-view.ts';
@@ -17,6 +17,7 @@ const OUTSIDE_FIELDS: readonly string[] = [
   ':scheme',
   'content-length',
   'te',
+  'expect',
 ];
 
 export class HeaderLookups {
@@ -63,60 +64,65 @@ function isLaterCopy(fields: readonly string[], at: number): boolean {
   return false;
 }
 
-interface NamedClaim {
-  readonly path: readonly string[];
-  readonly collected: TextCollection;
-  lookup: TextLookup | null;
-}
+/** Below this many names it is cheaper to ask for each than to go through what a token has. */
+const FEW_NAMES = 8;
 
+/** Claims as a tree of names: a token costs what it has, however many paths the rules have. */
 export class ClaimLookups {
-  /** By the first name of their path. */
-  readonly #byFirstName = new Map<string, Map<string, NamedClaim>>();
-  #first: { readonly name: string; readonly claims: readonly NamedClaim[] }[] = [];
+  readonly #root = new ClaimNode();
 
   add(path: readonly string[], key: TextKey, rank: number): void {
-    const first = path[0] ?? '';
-    let claims = this.#byFirstName.get(first);
-    if (claims === undefined) this.#byFirstName.set(first, (claims = new Map()));
-    const id = JSON.stringify(path);
-    let claim = claims.get(id);
-    if (claim === undefined)
-      claims.set(id, (claim = { path, collected: new TextCollection(), lookup: null }));
-    claim.collected.add(key, rank);
+    let node = this.#root;
+    for (const name of path) {
+      let next = node.inside.get(name);
+      if (next === undefined) node.inside.set(name, (next = new ClaimNode()));
+      node = next;
+    }
+    node.add(key, rank);
   }
 
   build(): void {
-    this.#first = [...this.#byFirstName].map(([name, claims]) => ({ name, claims: [...claims.values()] }));
-    for (const { claims } of this.#first) {
-      for (const claim of claims) claim.lookup = new TextLookup(claim.collected);
-    }
+    this.#root.build();
   }
 
   find(payload: Readonly<Record<string, unknown>>, sink: PostingsSink): void {
-    if (this.#first.length <= 8) {
-      for (const { claims } of this.#first) findClaims(claims, payload, sink);
-      return;
-    }
-    for (const name of Object.keys(payload)) {
-      const claims = this.#byFirstName.get(name);
-      if (claims !== undefined) findClaims(claims.values(), payload, sink);
-    }
+    this.#root.find(payload, sink);
   }
 }
 
-function findClaims(
-  claims: Iterable<NamedClaim>,
-  payload: Readonly<Record<string, unknown>>,
-  sink: PostingsSink,
-): void {
-  for (const { path, lookup } of claims) {
-    const claim = claimAt(payload, path);
-    if (typeof claim === 'string') {
-      lookup?.find(claim, sink);
-    } else if (Array.isArray(claim)) {
-      for (const element of claim as readonly unknown[]) {
-        if (typeof element === 'string') lookup?.find(element, sink);
-      }
+/** One claim: what rules want of it, and of the claims inside it. */
+class ClaimNode {
+  readonly inside = new Map<string, ClaimNode>();
+  #collected: TextCollection | null = null;
+  #lookup: TextLookup | null = null;
+
+  add(key: TextKey, rank: number): void {
+    this.#collected ??= new TextCollection();
+    this.#collected.add(key, rank);
+  }
+
+  build(): void {
+    if (this.#collected !== null) this.#lookup = new TextLookup(this.#collected);
+    this.#collected = null;
+    for (const node of this.inside.values()) node.build();
+  }
+
+  find(claim: unknown, sink: PostingsSink): void {
+    if (this.#lookup !== null) findTexts(this.#lookup, claim, sink);
+    if (this.inside.size === 0 || !isObject(claim)) return;
+    if (this.inside.size <= FEW_NAMES) {
+      for (const [name, node] of this.inside) if (Object.hasOwn(claim, name)) node.find(claim[name], sink);
+      return;
+    }
+    for (const name of Object.keys(claim)) this.inside.get(name)?.find(claim[name], sink);
+  }
+}
+
+function findTexts(lookup: TextLookup, claim: unknown, sink: PostingsSink): void {
+  if (typeof claim === 'string') lookup.find(claim, sink);
+  else if (Array.isArray(claim)) {
+    for (const element of claim as readonly unknown[]) {
+      if (typeof element === 'string') lookup.find(element, sink);
     }
   }
 }

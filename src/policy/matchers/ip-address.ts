@@ -8,15 +8,14 @@ export interface IpAddress {
   readonly words: readonly number[];
 }
 
-/** null: no IP address. A zone (`%eth0`) is of no account. */
+/** null: no IP address; one with a zone (`%eth0`) is none that a rule or a client could name. */
 export function parseIp(text: string): IpAddress | null {
   if (text.length > 64) return null;
   if (!text.includes(':')) {
     const word = parseIpv4(text);
     return word === -1 ? null : { family: 4, words: [word] };
   }
-  const zoneAt = text.indexOf('%');
-  return parseIpv6(zoneAt === -1 ? text : text.slice(0, zoneAt));
+  return parseIpv6(text);
 }
 
 /** The IPv4 address that a dual-stack listener reports as `::ffff:10.0.0.1`. */
