@@ -84,10 +84,16 @@ export function denyResponse(
   serverName: string = SERVER_NAME,
 ): LocalResponse {
   if (!isGrpc(requestFields)) return localResponse(deny.status, deny.body, deny.headers, serverName);
-  const fields = ['content-type', 'application/grpc', 'grpc-status', String(grpcStatus(deny.status))];
-  if (deny.body.length > 0) fields.push('grpc-message', encodeGrpcMessage(deny.body));
   const headers = [...deny.headers];
   removeField(headers, 'content-type');
+  const fields = ['content-type', 'application/grpc'];
+  // A denial may come with a status of its own, and once is enough.
+  const stated = getField(headers, 'grpc-status');
+  if (stated === undefined) fields.push('grpc-status', String(grpcStatus(deny.status)));
+  if (deny.body.length > 0) {
+    removeField(headers, 'grpc-message');
+    fields.push('grpc-message', encodeGrpcMessage(deny.body));
+  }
   pushWithDate(fields, headers, serverName);
   return { head: { status: 200, reason: '', fields, bodyLength: 0 }, body: Buffer.alloc(0) };
 }

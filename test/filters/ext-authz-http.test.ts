@@ -236,6 +236,21 @@ describe('the answer of an HTTP provider', () => {
     assert.equal((await ask(pair.guarded.proxy)).status, 200);
   });
 
+  for (const [status, provider] of [
+    [200, { headersToUpstreamOnAllow: ['x-u'], headersToDownstreamOnAllow: ['x-u'] }],
+    [403, {}],
+  ] as const) {
+    it(`${status} has the bytes of its fields passed on as they are`, async () => {
+      await using pair = await startPair(
+        `HTTP/1.1 ${status} X\r\nx-u: \u00e9\u00c3\u00a9\r\ncontent-length: 0\r\n\r\n`,
+        provider,
+      );
+      const answer = await ask(pair.guarded.proxy);
+      assert.deepEqual([answer.status, answer.header('x-u')], [status, '\u00e9\u00c3\u00a9']);
+      if (status === 200) assert.match(pair.guarded.app.text, /^x-u: \u00e9\u00c3\u00a9$/m);
+    });
+  }
+
   it('a body of any bytes reaches the client of a denial', async () => {
     const bytes = String.fromCharCode(...Array.from({ length: 256 }, (_, i) => i));
     await using pair = await startPair(
@@ -291,6 +306,15 @@ describe('the answer of an HTTP provider', () => {
       statusOnError: 500,
     });
     assert.equal((await ask(pair.guarded.proxy)).status, 500);
+  });
+
+  it('denies a gRPC call with the status that it has, once', async () => {
+    await using pair = await startPair(
+      'HTTP/1.1 403 No\r\ngrpc-status: 5\r\ngrpc-message: m\r\ncontent-length: 1\r\n\r\nx',
+    );
+    const fields = 'content-type: application/grpc\r\ncontent-length: 0\r\n';
+    const { text } = await ask(pair.guarded.proxy, '/', fields, 'POST');
+    assert.deepEqual(text.match(/^grpc-.*$/gm)?.toSorted(), ['grpc-message: x', 'grpc-status: 5']);
   });
 
   it('denies a gRPC call as trailers', async () => {
