@@ -6,6 +6,7 @@ export type HeaderAction = 'add' | 'append-to' | 'add-if-absent' | 'set' | 'set-
 export interface HeaderChange {
   /** As the provider wrote it. */
   readonly name: string;
+  /** Its bytes, each a character. */
   readonly value: string;
   readonly action: HeaderAction;
 }

@@ -17,13 +17,13 @@ export function applyToRequest(head: RequestHead, answer: AllowAnswer, maxHeader
   const toAppend: HeaderChange[] = [];
   let { authority, path } = head;
   for (const change of answer.requestHeaders) {
+    const { action, value } = change;
     const name = change.name.toLowerCase();
-    const value = latin1Of(change.value);
-    if (name === ':path') path = value;
-    else if (HOST_NAMES.has(name)) authority = value;
+    if (name === ':path') path = action === 'append-to' ? `${path},${value}` : value;
+    else if (HOST_NAMES.has(name)) authority = action === 'append-to' ? `${authority},${value}` : value;
     else if (!isWritableName(name) || !isWritableValue(value)) return describeChange(change);
-    else if (change.action === 'append-to') toAppend.push({ ...change, name, value });
-    else applyChange(fields, { ...change, name, value });
+    else if (action === 'append-to') toAppend.push({ name, value, action });
+    else applyChange(fields, { name, value, action });
   }
   // After the others whatever their order, as Envoy does.
   for (const change of toAppend) applyChange(fields, change);
@@ -52,11 +52,11 @@ export function applyToRequest(head: RequestHead, answer: AllowAnswer, maxHeader
 export function writableChanges(changes: readonly HeaderChange[]): HeaderChange[] | string {
   const writable: HeaderChange[] = [];
   for (const change of changes) {
+    const { action, value } = change;
     const name = change.name.toLowerCase();
-    const value = latin1Of(change.value);
     if (NOT_PASSED_ON.has(name) || name.startsWith(':')) continue;
     if (!isWritableName(name) || !isWritableValue(value)) return describeChange(change);
-    writable.push({ name, value, action: change.action });
+    writable.push({ name, value, action });
   }
   return writable;
 }
@@ -105,13 +105,6 @@ function appendTo(fields: Fields, name: string, value: string): void {
     fields[i + 1] += ',' + value;
     return;
   }
-}
-
-/** gRPC's strings are Unicode, a field's value is bytes: those of UTF-8. */
-function latin1Of(text: string): string {
-  for (let i = 0; i < text.length; i++)
-    if (text.charCodeAt(i) > 127) return Buffer.from(text, 'utf8').toString('latin1');
-  return text;
 }
 
 /** Only the parameters that are named change; the bytes of the others stay as they came. */

@@ -137,10 +137,18 @@ function changesOf(
   for (const option of options) {
     const { header } = option;
     if (header === undefined) continue;
-    const value = header.rawValue.length > 0 ? Buffer.from(header.rawValue).toString('utf8') : header.value;
-    changes.push({ name: header.key, value, action: actionOf(option) });
+    const { key, rawValue, value } = header;
+    const bytes = rawValue.length > 0 ? Buffer.from(rawValue).toString('latin1') : latin1Of(value);
+    changes.push({ name: key, value: bytes, action: actionOf(option) });
   }
   return changes;
+}
+
+/** protobuf's strings are Unicode, a field's value is bytes: those of UTF-8. */
+function latin1Of(text: string): string {
+  for (let i = 0; i < text.length; i++)
+    if (text.charCodeAt(i) > 127) return Buffer.from(text, 'utf8').toString('latin1');
+  return text;
 }
 
 /** As Envoy 1.40: for requests only the deprecated `append` is looked at. */

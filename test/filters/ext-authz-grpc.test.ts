@@ -143,6 +143,12 @@ describe('a gRPC authorization provider', () => {
       ok: { headers: [option('x-u', 'é')] },
       sees: { 'x-u': ['\u00c3\u00a9'] },
     },
+    {
+      name: 'writes raw bytes as they are',
+      request: '',
+      ok: { headers: [{ header: { key: 'x-u', rawValue: Buffer.from([0xe9]) } }] },
+      sees: { 'x-u': ['\u00e9'] },
+    },
   ] satisfies Changed[]) {
     it(name, async () => {
       await using provider = await startGrpcProvider(() => ({
@@ -159,6 +165,10 @@ describe('a gRPC authorization provider', () => {
 
   for (const { to, value } of [
     { to: 'GET /other?x HTTP/1.1', value: { headers: [option(':path', '/other?x')] } },
+    {
+      to: 'GET /p?z=1&a=1&b=2&a=3&c&b=4&%41=x,/other HTTP/1.1',
+      value: { headers: [option(':path', '/other', { append: true })] },
+    },
     {
       to: 'GET /p?z=1&a=set&c&%41=x&n%20=1 HTTP/1.1',
       value: {
@@ -214,6 +224,15 @@ describe('a gRPC authorization provider', () => {
       assert.equal((await guarded.proxy.entry()).responseCodeDetails, 'ext_authz_invalid');
     });
   }
+
+  it('is refused a second Host', async () => {
+    await using provider = await startGrpcProvider(() => ({
+      httpResponse: { case: 'okResponse', value: { headers: [option('host', 'other', { append: true })] } },
+    }));
+    await using guarded = await startGuarded({ port: provider.port });
+    assert.equal((await ask(guarded.proxy)).status, 500);
+    assert.equal(guarded.app.requests.length, 0);
+  });
 
   it('is refused more fields than a request may have', async () => {
     const headers = Array.from({ length: 101 }, (_, i) => option(`x-${i}`, '1'));

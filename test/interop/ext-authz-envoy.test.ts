@@ -173,6 +173,12 @@ const GRPC_ANSWERS: Readonly<Record<string, NonNullable<GrpcAnswer>>> = {
   'OK with another path': {
     httpResponse: { case: 'okResponse', value: { headers: [option(':path', '/other?x')] } },
   },
+  'OK with an appended path': {
+    httpResponse: {
+      case: 'okResponse',
+      value: { headers: [option(':path', '/other', { append: true })] },
+    },
+  },
   'OK with another host': {
     httpResponse: { case: 'okResponse', value: { headers: [option('host', 'other')] } },
   },
@@ -213,6 +219,24 @@ const GRPC_ANSWERS: Readonly<Record<string, NonNullable<GrpcAnswer>>> = {
       },
     },
   },
+  'denied with a gRPC status and a body': {
+    status: { code: 7 },
+    httpResponse: {
+      case: 'deniedResponse',
+      value: { body: 'b', headers: [option('grpc-status', '5'), option('grpc-message', 'm')] },
+    },
+  },
+  'denied with a gRPC status alone': {
+    status: { code: 7 },
+    httpResponse: {
+      case: 'deniedResponse',
+      value: { headers: [option('grpc-status', '5'), option('grpc-message', 'm')] },
+    },
+  },
+  'denied with 204 and a body': {
+    status: { code: 7 },
+    httpResponse: { case: 'deniedResponse', value: { status: { code: 204 }, body: 'x' } },
+  },
   'denied with 200': {
     status: { code: 7 },
     httpResponse: { case: 'deniedResponse', value: { status: { code: 200 }, body: 'hm' } },
@@ -241,6 +265,10 @@ const HTTP_ANSWERS: Readonly<Record<string, string>> = {
   '200': OK_HTTP,
   '200 with everything':
     'HTTP/1.1 200 OK\r\nx-up: 1\r\nx-multi: 1\r\nx-multi: 2\r\nx-down: d1\r\nx-down: d2\r\nx-deny: 1\r\nx-envoy-auth-headers-to-remove: x-other, cookie\r\nset-cookie: s=1\r\ncontent-length: 3\r\n\r\nabc',
+  '200 with bytes beyond ASCII':
+    'HTTP/1.1 200 OK\r\nx-up: \u00e9\u00c3\u00a9\r\nx-down: \u00ff\r\ncontent-length: 0\r\n\r\n',
+  '403 with a gRPC status':
+    'HTTP/1.1 403 No\r\ngrpc-status: 5\r\ngrpc-message: m\r\ncontent-length: 1\r\n\r\nx',
   '401 with everything':
     'HTTP/1.1 401 Nope\r\nserver: authz\r\nx-deny: 1\r\nx-deny: 2\r\nx-up: u\r\nwww-authenticate: Bearer\r\nlocation: /l\r\nset-cookie: s=1\r\nset-cookie: t=1\r\ncontent-type: application/json\r\ncontent-length: 2\r\nx-envoy-auth-headers-to-remove: a\r\n\r\n{}',
   '403 without a body': 'HTTP/1.1 403 No\r\nx-deny: 1\r\ncontent-length: 0\r\n\r\n',
