@@ -24,6 +24,8 @@ import type { DecidedBy } from './explanation.ts';
 
 /** Where a token is put that no rule is for. */
 const DEFAULT_PLACES = { headers: [{ name: 'authorization', prefix: 'Bearer ' }], params: [], cookies: [] };
+/** Then only the claims that every rule splits are lists. */
+const NO_RULE = { spaceDelimitedClaims: [] };
 
 export class TokenStep {
   readonly #target: ExplainTarget;
@@ -96,29 +98,13 @@ export class TokenStep {
     const jwt = parseJwt(`${base64url({ alg: 'ES256' })}.${base64url(claims)}.AAAA`);
     if ('status' in jwt) return refusal(problemOf(jwt), null, steps);
     const rule = ruleOf(rules, jwt.issuer);
-    context.token = verifiedTokenOf(jwt, rule ?? ANY_RULE);
+    context.token = verifiedTokenOf(jwt, rule ?? NO_RULE);
     if (rule !== null) context.head.fields.push(...outputFields(jwt, rule));
     const note = rule === null ? ', which no RequestAuthentication here would verify' : ` for ${rule.from}`;
     steps.add('JWT', [], `verified: as stated${note}`);
     return null;
   }
 }
-
-/** Splits what every rule splits. */
-const ANY_RULE: JwtRule = {
-  issuer: '',
-  audiences: [],
-  jwks: '',
-  keySet: '',
-  fromHeaders: [],
-  fromParams: [],
-  fromCookies: [],
-  outputPayloadToHeader: '',
-  outputClaimToHeaders: [],
-  forwardOriginalToken: true,
-  spaceDelimitedClaims: [],
-  from: '',
-};
 
 /** The rule that is for an issuer. */
 function ruleOf(rules: readonly JwtRule[], issuer: string): JwtRule | null {

@@ -7,7 +7,7 @@ import type { ParsedJwt } from './jwt-parse.ts';
 /** Split on blanks in every payload (Istio's normalize_payload_in_metadata). */
 const SPACE_DELIMITED: readonly string[] = ['scope', 'permission'];
 
-export function verifiedTokenOf(jwt: ParsedJwt, rule: JwtRule): VerifiedToken {
+export function verifiedTokenOf(jwt: ParsedJwt, rule: Pick<JwtRule, 'spaceDelimitedClaims'>): VerifiedToken {
   const payload: Record<string, unknown> = { ...jwt.payload };
   for (const name of [...SPACE_DELIMITED, ...rule.spaceDelimitedClaims]) {
     const value = memberOf(jwt.payload, name);

@@ -5,8 +5,8 @@ import type { AuthorizationPlan } from '../../src/core/authorization-plan.ts';
 import type { MtlsMode, PortProtocol } from '../../src/mesh/plan.ts';
 import type { InlineSecrets } from '../../src/translate/downstream-tls.ts';
 import { TestCa } from '../support/test-ca.ts';
+import { jwtRule } from '../support/test-tokens.ts';
 import {
-  jwtRule,
   policies,
   policy,
   port,

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { EnvoyMessage } from '../../src/translate/envoy-message.ts';
+import { jwtRule } from '../support/test-tokens.ts';
 import {
   configOf,
-  jwtRule,
   namesOf,
   policies,
   policy,

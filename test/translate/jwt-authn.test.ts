@@ -1,7 +1,8 @@
 /** RequestAuthentications as the jwt_authn filter. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { configOf, jwtRule, translatePort } from './plan-fixture.ts';
+import { jwtRule } from '../support/test-tokens.ts';
+import { configOf, translatePort } from './plan-fixture.ts';
 
 describe('the jwt_authn filter', () => {
   it('asks one rule for its token, if there is one', () => {

@@ -11,7 +11,7 @@ import {
   type PolicyRule,
   type PolicySource,
 } from '../../src/core/authorization-plan.ts';
-import { type JwtPlan, type JwtRule, NO_JWT } from '../../src/core/jwt-plan.ts';
+import { type JwtPlan, NO_JWT } from '../../src/core/jwt-plan.ts';
 import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import type {
   AccessLogPlan,
@@ -127,24 +127,6 @@ export function provider(fields: Partial<ExtAuthzProvider>): ExtAuthzProvider {
     headersToUpstreamOnAllow: [],
     headersToDownstreamOnDeny: [],
     headersToDownstreamOnAllow: [],
-    ...fields,
-  };
-}
-
-export function jwtRule(fields: Partial<JwtRule>): JwtRule {
-  return {
-    issuer: '',
-    audiences: [],
-    jwks: '',
-    keySet: '',
-    fromHeaders: [],
-    fromParams: [],
-    fromCookies: [],
-    outputPayloadToHeader: '',
-    outputClaimToHeaders: [],
-    forwardOriginalToken: false,
-    spaceDelimitedClaims: [],
-    from: '',
     ...fields,
   };
 }
