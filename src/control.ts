@@ -22,11 +22,12 @@ import type { ServerPorts } from './control-servers.ts';
 import { ControlTlsFiles } from './control-tls-files.ts';
 import { detach } from './core/detach.ts';
 import { messageOf, whyOf } from './core/errors.ts';
+import { inSlices } from './core/in-slices.ts';
 import type { SecretMaterial } from './core/secret.ts';
 import { DataHalfGone } from './data-conversation.ts';
 import type { SummedReport } from './data-reports.ts';
 import type { Filter } from './http/filter.ts';
-import { loadMesh, formatFinding } from './load-mesh.ts';
+import { formatFinding, loadMesh, loadMeshSteps } from './load-mesh.ts';
 import type { Finding, LoadedMesh } from './load-mesh.ts';
 import type { Snapshot } from './mesh/plan.ts';
 import type { BoundPorts } from './messages.ts';
@@ -214,7 +215,8 @@ export class Control implements AdminSources {
 
   async #reload(): Promise<void> {
     if (this.#closed || this.snapshot === null) return;
-    const loaded = loadMesh(this.config, this.snapshot.generation + 1);
+    const loaded = await inSlices(loadMeshSteps(this.config, this.snapshot.generation + 1));
+    if (this.#closed) return;
     const next = loaded.snapshot;
     if (next === null) {
       this.#refuseReload(loaded.findings.filter(isError).map(formatFinding));

@@ -16,7 +16,7 @@ import type { AccessLog } from './observe/access-log.ts';
 import type { Counters } from './observe/counters.ts';
 import type { Loggers } from './observe/loggers.ts';
 import { createOutboundFilters } from './outbound-filters.ts';
-import { compilePolicies } from './policy/compile-policies.ts';
+import type { CompiledPolicies } from './policy/decision.ts';
 import { PolicyInForce } from './policy-in-force.ts';
 import type { PolicyInForceDeps } from './policy-in-force.ts';
 
@@ -47,12 +47,11 @@ export class InForce {
     this.outboundFilters = this.#makeOutboundFilters('BASE');
   }
 
-  /** Takes a snapshot, and a secret with it if there is a new one; throws, and then nothing has changed. */
-  replace(snapshot: Snapshot, newSecret: SecretMaterial | null): void {
+  /** Takes a snapshot with its policies, and a secret with it if there is a new one; throws, and then nothing has changed. */
+  replace(snapshot: Snapshot, policies: CompiledPolicies, newSecret: SecretMaterial | null): void {
     const { identity, onBug } = this.#deps;
     const before = this.snapshot;
     const secret = newSecret ?? identity.secret;
-    const policies = compilePolicies(snapshot.authorization, snapshot.trustDomains);
     let { accessLog } = this;
     try {
       const logChanged = JSON.stringify(before?.accessLog ?? null) !== JSON.stringify(snapshot.accessLog);

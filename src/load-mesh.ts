@@ -2,11 +2,13 @@
  * Documents on disk → the snapshot of one workload, or every reason why there is none. Used at start, at each
  * reload, and by `validate`, so that all three say the same.
  */
-import { loadDocuments } from './config/documents.ts';
+import { loadDocumentsSteps } from './config/documents.ts';
 import type { MeshConfig } from './config/resources.ts';
 import type { PosternConfig } from './config/postern-config.ts';
 import { hasErrors } from './config/problem.ts';
 import type { Problem } from './config/problem.ts';
+import { atOnce } from './core/in-slices.ts';
+import type { Steps } from './core/in-slices.ts';
 import { buildSnapshot } from './mesh/build-snapshot.ts';
 import type { PlanWarning } from './mesh/plan-warning.ts';
 import type { AccessLogPlan, Snapshot } from './mesh/plan.ts';
@@ -26,7 +28,12 @@ export interface LoadedMesh {
 }
 
 export function loadMesh(config: PosternConfig, generation: number): LoadedMesh {
-  const { files, problems, resources, skippedKinds } = loadDocuments(config.config);
+  return atOnce(loadMeshSteps(config, generation));
+}
+
+/** The same, to be done beside connections that are being served. */
+export function* loadMeshSteps(config: PosternConfig, generation: number): Steps<LoadedMesh> {
+  const { files, problems, resources, skippedKinds } = yield* loadDocumentsSteps(config.config);
   if (hasErrors(problems)) return { snapshot: null, findings: problems, files, skippedKinds };
   const { snapshot, warnings } = buildSnapshot({
     resources,

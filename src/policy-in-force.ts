@@ -5,6 +5,7 @@
 import { NO_AUTHORIZATION } from './core/authorization-plan.ts';
 import type { ExtAuthzProvider } from './core/authorization-plan.ts';
 import type { FetchedKeySet } from './core/jwt-plan.ts';
+import { inSlices } from './core/in-slices.ts';
 import { DEFAULT_LIMITS } from './core/limits.ts';
 import type { ExtAuthzUpstreams } from './ext-authz-upstreams.ts';
 import { ExtAuthzFilter } from './filters/ext-authz.ts';
@@ -18,7 +19,7 @@ import type { Snapshot } from './mesh/plan.ts';
 import type { Counters, HttpCounters } from './observe/counters.ts';
 import type { Loggers } from './observe/loggers.ts';
 import { ClusterExtAuthzCounters } from './observe/policy-counters.ts';
-import { compilePolicies } from './policy/compile-policies.ts';
+import { compilePolicies, compilePoliciesSteps } from './policy/compile-policies.ts';
 import type { CompiledPolicies, CustomRules } from './policy/decision.ts';
 import type { ClusterUpstream } from './upstream/cluster-upstream.ts';
 
@@ -43,10 +44,15 @@ export class PolicyInForce {
     this.#deps = deps;
   }
 
-  /** Loads what this snapshot needs and none before it did: no request waits for a library. */
-  async load({ authorization, jwt }: Snapshot): Promise<void> {
+  /** Makes the policies of a snapshot ready, and loads what it needs and none before it did: no request waits for it. */
+  async load({ authorization, jwt, trustDomains }: Snapshot): Promise<CompiledPolicies> {
     if (jwt.rules.length > 0) await loadJose();
-    if (this.#providers !== null || Object.keys(authorization.providers).length === 0) return;
+    if (Object.keys(authorization.providers).length > 0) await this.#loadProviders();
+    return await inSlices(compilePoliciesSteps(authorization, trustDomains));
+  }
+
+  async #loadProviders(): Promise<void> {
+    if (this.#providers !== null) return;
     const module = await import('./ext-authz-upstreams.ts');
     const { ownSpiffeId, providerUpstream } = this.#deps;
     this.#providers = new module.ExtAuthzUpstreams({

@@ -200,9 +200,9 @@ export class Sidecar {
     const { generation } = snapshot;
     let prepared: PreparedListeners | null = null;
     try {
-      await this.#inForce.policy.load(snapshot);
+      const policies = await this.#inForce.policy.load(snapshot);
       prepared = await this.#listeners.prepare(snapshot, bound);
-      this.#inForce.replace(snapshot, secret);
+      this.#inForce.replace(snapshot, policies, secret);
     } catch (thrown) {
       prepared?.rollback();
       this.#options.send({ kind: 'snapshot-refused', generation, message: whyOf(thrown) });

@@ -5,6 +5,8 @@
  * warning, and only documents of other API groups are skipped, counted in one line.
  */
 import { resolve } from 'node:path';
+import { atOnce } from '../core/in-slices.ts';
+import type { Steps } from '../core/in-slices.ts';
 import { CONFIG_LIMITS } from './config-limits.ts';
 import { recogniseConfigFile } from './config-file-kind.ts';
 import { DocumentReader } from './document-reader.ts';
@@ -14,7 +16,7 @@ import { ProblemList } from './problem.ts';
 import type { Problem } from './problem.ts';
 import type { Resources } from './resources.ts';
 import { fileSource } from './source-text.ts';
-import { parseYaml } from './yaml-tree.ts';
+import { parseYamlSteps } from './yaml-tree.ts';
 
 export interface LoadedDocuments {
   readonly resources: Resources;
@@ -26,8 +28,8 @@ export interface LoadedDocuments {
   readonly files: readonly string[];
 }
 
-/** Reads all entries; never throws for what a file holds. */
-export function loadDocuments(entries: readonly ConfigEntry[]): LoadedDocuments {
+/** Reads all entries; never throws for what a file holds. A step is one document. */
+export function* loadDocumentsSteps(entries: readonly ConfigEntry[]): Steps<LoadedDocuments> {
   const problems = new ProblemList(CONFIG_LIMITS.maxProblems);
   const absolute = entries.map((entry) => ({ ...entry, path: resolve(entry.path) }));
   const files = listDocumentFiles(absolute, problems);
@@ -37,7 +39,7 @@ export function loadDocuments(entries: readonly ConfigEntry[]): LoadedDocuments 
     const text = readDocumentFile(file.path, Math.min(CONFIG_LIMITS.maxFileBytes, bytesLeft), problems);
     if (text === null) continue;
     bytesLeft -= text.length;
-    readText(reader, text, file.path, file.namespace, problems);
+    yield* readText(reader, text, file.path, file.namespace, problems);
   }
   return finish(
     reader,
@@ -46,22 +48,26 @@ export function loadDocuments(entries: readonly ConfigEntry[]): LoadedDocuments 
   );
 }
 
+export function loadDocuments(entries: readonly ConfigEntry[]): LoadedDocuments {
+  return atOnce(loadDocumentsSteps(entries));
+}
+
 /** The same for one text that is in memory already. */
 export function loadDocumentText(text: string, file: string, namespace = 'default'): LoadedDocuments {
   const problems = new ProblemList(CONFIG_LIMITS.maxProblems);
   const reader = new DocumentReader(problems);
-  readText(reader, text, file, namespace, problems);
+  atOnce(readText(reader, text, file, namespace, problems));
   return finish(reader, problems, [file]);
 }
 
-function readText(
+function* readText(
   reader: DocumentReader,
   text: string,
   file: string,
   namespace: string,
   problems: ProblemList,
-): void {
-  const parsed = parseYaml(text);
+): Steps<void> {
+  const parsed = yield* parseYamlSteps(text);
   const source = fileSource(file, parsed.lineColumn);
   for (const problem of parsed.problems) {
     problems.add('error', problem.code, source.at(problem.offset), '', problem.message, problem.fix);
@@ -70,6 +76,7 @@ function readText(
     const kind = recogniseConfigFile(tree);
     if (kind === null) reader.read(tree, { source, text, namespace });
     else reader.skipConfigFile(tree, kind, source);
+    yield;
   }
 }
 

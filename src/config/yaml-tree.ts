@@ -4,8 +4,10 @@
  * Anchors and merge keys are expanded within a budget; what YAML allows and no configuration needs
  * (keys that are not text, tags of other languages, `__proto__`) is refused with its place.
  */
-import { isAlias, isMap, isPair, isScalar, isSeq, LineCounter, parseAllDocuments, Scalar } from 'yaml';
+import { Composer, isAlias, isMap, isPair, isScalar, isSeq, LineCounter, Parser, Scalar } from 'yaml';
 import type { Document, Node, YAMLMap, YAMLSeq } from 'yaml';
+import { atOnce } from '../core/in-slices.ts';
+import type { Steps } from '../core/in-slices.ts';
 import { CONFIG_LIMITS } from './config-limits.ts';
 import type { ProblemCode } from './problem.ts';
 
@@ -67,6 +69,11 @@ const CORE_TAGS = new Set(
 
 /** Parses all documents of a text. Never throws: what is wrong is in `problems`. */
 export function parseYaml(text: string): ParsedText {
+  return atOnce(parseYamlSteps(text));
+}
+
+/** The same; a step is one document. */
+export function* parseYamlSteps(text: string): Steps<ParsedText> {
   const lineCounter = new LineCounter();
   const problems: TreeProblem[] = [];
   const documents: TreeNode[] = [];
@@ -76,21 +83,23 @@ export function parseYaml(text: string): ParsedText {
   };
   // A raw tab is white space wherever JSON allows it; the YAML parser is stricter about some of them.
   const source = looksLikeJson(text) ? text.replaceAll('\t', ' ') : text;
-  let parsed: Document[];
+  const budget = { nodes: CONFIG_LIMITS.maxNodesPerFile };
   try {
-    parsed = [
-      ...parseAllDocuments(source, {
-        lineCounter,
-        prettyErrors: false,
-        // Checked here instead: theirs compares every key with every other.
-        uniqueKeys: false,
-        logLevel: 'silent',
-      }),
-    ];
+    const composer = new Composer({
+      prettyErrors: false,
+      // Checked here instead: theirs compares every key with every other.
+      uniqueKeys: false,
+      logLevel: 'silent',
+    });
+    for (const document of composer.compose(new Parser(lineCounter.addNewLine).parse(source))) {
+      takeDocument(document, budget, documents, problems);
+      if (budget.nodes < 0) break;
+      yield;
+    }
   } catch (thrown) {
     const message = thrown instanceof Error ? thrown.message : String(thrown);
     return {
-      documents,
+      documents: [],
       problems: [
         {
           offset: 0,
@@ -102,27 +111,31 @@ export function parseYaml(text: string): ParsedText {
       lineColumn,
     };
   }
-  const budget = { nodes: CONFIG_LIMITS.maxNodesPerFile };
-  for (const document of parsed) {
-    const faults = [...document.errors, ...document.warnings];
-    for (const fault of faults) {
-      if (problems.length < MAX_SYNTAX_PROBLEMS) {
-        problems.push({
-          offset: fault.pos[0],
-          code: 'syntax',
-          message: oneLine(fault.message),
-          fix: syntaxFix(fault.code),
-        });
-      }
-    }
-    if (faults.length > 0 || document.contents === null) continue;
-    const converter = new TreeConverter(document, budget);
-    const tree = converter.convert();
-    problems.push(...converter.problems);
-    if (tree !== null && !isEmpty(tree)) documents.push(tree);
-    if (budget.nodes < 0) break;
-  }
   return { documents, problems, lineColumn };
+}
+
+function takeDocument(
+  document: Document,
+  budget: { nodes: number },
+  documents: TreeNode[],
+  problems: TreeProblem[],
+): void {
+  const faults = [...document.errors, ...document.warnings];
+  for (const fault of faults) {
+    if (problems.length < MAX_SYNTAX_PROBLEMS) {
+      problems.push({
+        offset: fault.pos[0],
+        code: 'syntax',
+        message: oneLine(fault.message),
+        fix: syntaxFix(fault.code),
+      });
+    }
+  }
+  if (faults.length > 0 || document.contents === null) return;
+  const converter = new TreeConverter(document, budget);
+  const tree = converter.convert();
+  problems.push(...converter.problems);
+  if (tree !== null && !isEmpty(tree)) documents.push(tree);
 }
 
 function syntaxFix(code: string): string {

@@ -5,6 +5,8 @@
  * nothing and yet is there, so that all is denied.
  */
 import type { AuthorizationPlan, PlannedPolicy, PolicyAction } from '../core/authorization-plan.ts';
+import { atOnce } from '../core/in-slices.ts';
+import type { Steps } from '../core/in-slices.ts';
 import { CompiledRule } from './compiled-rule.ts';
 import { compileRule, hasHttpField } from './compile-rule.ts';
 import { CompiledRuleSet } from './compiled-rule-set.ts';
@@ -13,9 +15,17 @@ import type { ActionRules, CompiledPolicies, CustomRules, RuleSet } from './deci
 
 /** `trustDomains`: the mesh's own first, then its aliases. */
 export function compilePolicies(plan: AuthorizationPlan, trustDomains: readonly string[]): CompiledPolicies {
+  return atOnce(compilePoliciesSteps(plan, trustDomains));
+}
+
+/** The same, to be done beside connections that are being served; a step is one policy. */
+export function* compilePoliciesSteps(
+  plan: AuthorizationPlan,
+  trustDomains: readonly string[],
+): Steps<CompiledPolicies> {
   const http = new ActionCompiler(plan.policies, trustDomains, null);
   const tcp = new ActionCompiler(plan.policies, trustDomains, http);
-  return { http: http.compile(), tcp: tcp.compile() };
+  return { http: yield* http.compile(), tcp: yield* tcp.compile() };
 }
 
 /** All actions for HTTP, or after that for TCP: what means the same there is taken over, not compiled again. */
@@ -37,42 +47,49 @@ class ActionCompiler {
     this.#http = http;
   }
 
-  compile(): ActionRules {
+  *compile(): Steps<ActionRules> {
     return {
-      custom: this.#customOf(false),
-      customShadow: this.#customOf(true),
-      audit: this.#setOf('AUDIT', false),
-      deny: this.#setOf('DENY', false),
-      denyShadow: this.#setOf('DENY', true),
-      allow: this.#setOf('ALLOW', false),
-      allowShadow: this.#setOf('ALLOW', true),
+      custom: yield* this.#customOf(false),
+      customShadow: yield* this.#customOf(true),
+      audit: yield* this.#setOf('AUDIT', false),
+      deny: yield* this.#setOf('DENY', false),
+      denyShadow: yield* this.#setOf('DENY', true),
+      allow: yield* this.#setOf('ALLOW', false),
+      allowShadow: yield* this.#setOf('ALLOW', true),
     };
   }
 
-  #setOf(action: PolicyAction, dryRun: boolean): RuleSet | null {
+  *#setOf(action: PolicyAction, dryRun: boolean): Steps<RuleSet | null> {
     const chosen = this.#choose(action, dryRun);
-    return chosen.length === 0 ? null : this.#compileSet(JSON.stringify([action, dryRun]), action, chosen);
+    if (chosen.length === 0) return null;
+    return yield* this.#compileSet(JSON.stringify([action, dryRun]), action, chosen);
   }
 
-  #customOf(dryRun: boolean): CustomRules[] {
+  *#customOf(dryRun: boolean): Steps<CustomRules[]> {
     const byProvider = Map.groupBy(this.#choose('CUSTOM', dryRun), (policy) =>
       JSON.stringify([policy.provider, policy.providerProblem]),
     );
-    return [...byProvider]
-      .toSorted(([one], [other]) => (one < other ? -1 : 1))
-      .map(([id, chosen]) => ({
+    const custom: CustomRules[] = [];
+    for (const [id, chosen] of [...byProvider].toSorted(([one], [other]) => (one < other ? -1 : 1))) {
+      custom.push({
         provider: chosen[0]?.provider ?? '',
         problem: chosen[0]?.providerProblem ?? '',
-        rules: this.#compileSet(JSON.stringify(['CUSTOM', dryRun, id]), 'CUSTOM', chosen),
-      }));
+        rules: yield* this.#compileSet(JSON.stringify(['CUSTOM', dryRun, id]), 'CUSTOM', chosen),
+      });
+    }
+    return custom;
   }
 
   #choose(action: PolicyAction, dryRun: boolean): PlannedPolicy[] {
     return this.#policies.filter((policy) => policy.action === action && policy.dryRun === dryRun);
   }
 
-  #compileSet(id: string, action: PolicyAction, chosen: readonly PlannedPolicy[]): RuleSet {
-    const compiled = chosen.map((policy) => this.#compilePolicy(policy));
+  *#compileSet(id: string, action: PolicyAction, chosen: readonly PlannedPolicy[]): Steps<RuleSet> {
+    const compiled: CompiledPolicy[] = [];
+    for (const policy of chosen) {
+      compiled.push(this.#compilePolicy(policy));
+      yield;
+    }
     // None had to be compiled for TCP.
     const isTakenOver = chosen.every((policy) => !this.#compiled.has(policy));
     const known = this.#http !== null && isTakenOver ? this.#http.#sets.get(id) : undefined;
