@@ -32,8 +32,21 @@ const FORBIDDEN: readonly { readonly kind: string; readonly blocks: BlockList }[
     kind: 'a link-local address',
     blocks: blockList(['169.254.0.0/16', 'fe80::/10', '64:ff9b::a9fe:0/112', '2002:a9fe::/32']),
   },
-  { kind: "the cloud's metadata service", blocks: blockList(['fd00:ec2::254']) },
+  {
+    // Those that are not link-local: of AWS over IPv6, Alibaba, Oracle and Azure.
+    kind: "the cloud's metadata service",
+    blocks: blockList([
+      ...['fd00:ec2::254', '100.100.100.200', '64:ff9b::6464:64c8', '2002:6464:64c8::/48'],
+      ...['192.0.0.192', '64:ff9b::c000:c0', '2002:c000:c0::/48'],
+      ...['168.63.129.16', '64:ff9b::a83f:8110', '2002:a83f:8110::/48'],
+    ]),
+  },
   { kind: 'no address of one host', blocks: blockList(['0.0.0.0/8', '::', '224.0.0.0/3', 'ff00::/8']) },
+  {
+    // IPv4-compatible, IPv4-translated, NAT64 of a network's own, Teredo.
+    kind: 'an IPv4 address in a form that does not say where it leads',
+    blocks: blockList(['::/96', '::ffff:0:0:0/96', '64:ff9b:1::/48', '2001::/32']),
+  },
 ];
 
 function blockList(entries: readonly string[]): BlockList {
