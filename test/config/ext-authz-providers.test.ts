@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { loadDocumentText } from '../../src/config/documents.ts';
 import type { Problem } from '../../src/config/problem.ts';
 import type { ExtAuthzExtension } from '../../src/config/resources.ts';
+import { EXT_AUTHZ_DEFAULTS } from '../support/ext-authz-defaults.ts';
 import { foundProblems } from './found-problems.ts';
 
 function load(text: string): { read: readonly ExtAuthzExtension[]; problems: readonly Problem[] } {
@@ -58,20 +59,10 @@ describe('MeshConfig.extensionProviders', () => {
         headersToDownstreamOnAllow: ['x-seen'],
       },
       {
-        kind: 'grpc',
+        ...EXT_AUTHZ_DEFAULTS,
         name: 'opa',
         service: 'opa.foo.svc.cluster.local',
         port: 9191,
-        timeoutMs: 600_000,
-        failOpen: false,
-        statusOnError: 403,
-        body: null,
-        pathPrefix: '',
-        includeRequestHeadersInCheck: [],
-        includeAdditionalHeadersInCheck: [],
-        headersToUpstreamOnAllow: [],
-        headersToDownstreamOnDeny: [],
-        headersToDownstreamOnAllow: [],
       },
     ]);
   });

@@ -29,6 +29,7 @@ import {
 import type { CheckRequest } from '../../src/wire/gen/envoy/service/auth/v3/external_auth_pb.ts';
 import { startProxy } from '../http/proxy-fixture.ts';
 import type { Proxy, ProxyOptions } from '../http/proxy-fixture.ts';
+import { EXT_AUTHZ_DEFAULTS } from '../support/ext-authz-defaults.ts';
 import { startRecordingUpstream } from '../support/recording-upstream.ts';
 import type { RecordingUpstream } from '../support/recording-upstream.ts';
 import { withDeadline } from '../support/with-deadline.ts';
@@ -39,21 +40,11 @@ export const KEY = 'istio-ext-authz-opa-ns[foo]-policy[ask]-rule[0]';
 
 export function providerOf(port: number, differs: Partial<ExtAuthzProvider> = {}): ExtAuthzProvider {
   return {
-    kind: 'grpc',
+    ...EXT_AUTHZ_DEFAULTS,
     name: 'opa',
     cluster: CLUSTER,
     host: 'opa.opa-system.svc.cluster.local',
     port,
-    timeoutMs: 600_000,
-    failOpen: false,
-    statusOnError: 403,
-    body: null,
-    pathPrefix: '',
-    includeRequestHeadersInCheck: [],
-    includeAdditionalHeadersInCheck: [],
-    headersToUpstreamOnAllow: [],
-    headersToDownstreamOnDeny: [],
-    headersToDownstreamOnAllow: [],
     ...differs,
   };
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { AuthorizationPlan } from '../../src/core/authorization-plan.ts';
+import { EXT_AUTHZ_DEFAULTS } from '../support/ext-authz-defaults.ts';
 import { buildText, documentOf, warningsIn } from './policy-fixture.ts';
 
 const mesh = (service: string, more = ''): string =>
@@ -49,21 +50,11 @@ describe('the provider of a CUSTOM policy', () => {
       const { policies, providers } = planOf(mesh(service) + opa() + custom());
       assert.equal(policies[0]?.providerProblem, '');
       assert.deepEqual(providers['opa'], {
-        kind: 'grpc',
+        ...EXT_AUTHZ_DEFAULTS,
         name: 'opa',
         cluster: CLUSTER,
         host: 'opa.sec.svc.cluster.local',
         port: 9191,
-        timeoutMs: 600_000,
-        failOpen: false,
-        statusOnError: 403,
-        body: null,
-        pathPrefix: '',
-        includeRequestHeadersInCheck: [],
-        includeAdditionalHeadersInCheck: [],
-        headersToUpstreamOnAllow: [],
-        headersToDownstreamOnDeny: [],
-        headersToDownstreamOnAllow: [],
       });
     });
   }

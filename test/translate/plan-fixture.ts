@@ -21,9 +21,9 @@ import type {
   PortProtocol,
   Snapshot,
 } from '../../src/mesh/plan.ts';
-
 import type { EnvoyMessage } from '../../src/translate/envoy-message.ts';
 import { translateInbound, type TranslatedPort } from '../../src/translate/translate-inbound.ts';
+import { EXT_AUTHZ_DEFAULTS } from '../support/ext-authz-defaults.ts';
 
 export interface SnapshotParts {
   readonly trustDomains?: readonly string[];
@@ -112,21 +112,11 @@ export function rule(fields: {
 export function provider(fields: Partial<ExtAuthzProvider>): ExtAuthzProvider {
   const name = fields.name ?? 'ext';
   return {
-    kind: 'grpc',
+    ...EXT_AUTHZ_DEFAULTS,
     name,
     cluster: `outbound|9000||${name}.foo.svc.cluster.local`,
     host: `${name}.foo.svc.cluster.local`,
     port: 9000,
-    timeoutMs: 600_000,
-    failOpen: false,
-    statusOnError: 403,
-    body: null,
-    pathPrefix: '',
-    includeRequestHeadersInCheck: [],
-    includeAdditionalHeadersInCheck: [],
-    headersToUpstreamOnAllow: [],
-    headersToDownstreamOnDeny: [],
-    headersToDownstreamOnAllow: [],
     ...fields,
   };
 }
