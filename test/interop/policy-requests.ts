@@ -49,6 +49,8 @@ const LOOKS_AT_CALLERS = /rincipals|amespaces|erviceAccounts|rustDomains|pBlocks
 export function callersFor(set: PolicySet, rng: Rng): readonly Caller[] {
   const plain = drawCaller(set, rng, 0);
   if (set.mode === 'DISABLE') return [plain, drawCaller(set, rng, 0)];
+  if (set.callers !== undefined)
+    return [plain, ...set.callers.map((id): Caller => ({ id, ip: plain.ip, sni: rng.pick(words.SNIS) }))];
   const members = [drawCaller(set, rng, 100)];
   // A handshake costs as much as ten requests: another member only where it makes a difference.
   if (LOOKS_AT_CALLERS.test(JSON.stringify(set.policies))) members.push(drawCaller(set, rng, 100));

@@ -62,7 +62,10 @@ export async function compareSets(options: RunOptions): Promise<RunResult> {
       }
       prepared.push({ set, snapshot: target.snapshot, cases: chosen.map(({ one }) => one) });
     }
-    for (const judged of await world.judge(prepared)) {
+    const all = await world.judge(prepared);
+    if (all.length !== explanations.size)
+      throw new Error(`${all.length} of ${explanations.size} cases came back judged`);
+    for (const judged of all) {
       const explanation = explanations.get(judged.one)!;
       const { differences, row } = compareCase(judged, explanation);
       if (row !== '') rows.set(row, (rows.get(row) ?? 0) + 1);

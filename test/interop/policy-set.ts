@@ -68,6 +68,8 @@ export interface PolicySet {
   readonly targets?: readonly string[];
   /** The same for Host. */
   readonly hosts?: readonly string[];
+  /** SPIFFE IDs without their scheme: who calls, instead of those that are drawn. */
+  readonly callers?: readonly string[];
   /** And lists of header fields. */
   readonly headers?: readonly (readonly (readonly [string, string])[])[];
 }

@@ -3,49 +3,8 @@
  * none depends on luck. Requests are drawn for them as for the generated ones; `targets` are sent besides.
  */
 import { REQUEST_PRINCIPALS, TRUST_DOMAINS, type TrustDomains } from './policy-alphabet.ts';
-import type { Action, Fields, Policy, PolicySet, Rule } from './policy-set.ts';
-
-const DEFAULTS: PolicySet = {
-  name: '',
-  trust: TRUST_DOMAINS[0]!,
-  normalization: 'DEFAULT',
-  mode: 'PERMISSIVE',
-  port: 'http',
-  policies: [],
-  tokenRules: [],
-};
-
-function policy(action: Action, rules: readonly Rule[] | undefined, more: Partial<Policy> = {}): Policy {
-  return {
-    namespace: 'foo',
-    name: action.toLowerCase(),
-    action,
-    dryRun: false,
-    selector: null,
-    rules,
-    ...more,
-  };
-}
-
-function set(name: string, policies: readonly Policy[], more: Partial<PolicySet> = {}): PolicySet {
-  return { ...DEFAULTS, name, policies, ...more };
-}
-
-const from = (source: Fields): Rule => ({ from: [{ source }] });
-const to = (operation: Fields): Rule => ({ to: [{ operation }] });
-const when = (key: string, ...values: readonly string[]): Rule => ({ when: [{ key, values }] });
-const whenNot = (key: string, ...notValues: readonly string[]): Rule => ({ when: [{ key, notValues }] });
-
-/** ALLOW and DENY with the same rule: what allows by one denies by the other. */
-function both(name: string, rule: Rule, more: Partial<PolicySet> = {}): PolicySet[] {
-  return [
-    set(`ALLOW: ${name}`, [policy('ALLOW', [rule])], more),
-    set(`DENY: ${name}`, [policy('DENY', [rule])], more),
-  ];
-}
-
-const TOKENS = [{ issuer: 'https://a.com' }, { issuer: 'b' }, { issuer: 'https://a.com/x' }];
-const withTokens: Partial<PolicySet> = { tokenRules: TOKENS };
+import type { PolicySet } from './policy-set.ts';
+import { both, from, policy, set, to, when, whenNot, withTokens } from './policy-written-rules.ts';
 
 const EMPTY_FORMS: readonly PolicySet[] = [
   set('no policy', []),
@@ -210,6 +169,9 @@ const CLAIMS: readonly PolicySet[] = [
 
 const domains = (own: string, ...aliases: readonly string[]): TrustDomains => ({ own, aliases });
 
+const sleepers = ({ aliases, own }: TrustDomains): readonly string[] =>
+  [own].concat(aliases).map((domain) => `${domain}/ns/foo/sa/sleep`);
+
 const MIGRATION: readonly PolicySet[] = (
   [
     [domains('td1'), 'cluster.local/ns/foo/sa/sleep'],
@@ -223,9 +185,18 @@ const MIGRATION: readonly PolicySet[] = (
   ] as const
 ).flatMap(([trust, value]) =>
   [
-    both(`${trust.own} ${trust.aliases.join()} "${value}"`, from({ principals: [value] }), { trust }),
-    both(`${trust.own} ${trust.aliases.join()} not "${value}"`, from({ notPrincipals: [value] }), { trust }),
-    both(`${trust.own} ${trust.aliases.join()} when "${value}"`, when('source.principal', value), { trust }),
+    both(`${trust.own} ${trust.aliases.join()} "${value}"`, from({ principals: [value] }), {
+      trust,
+      callers: sleepers(trust),
+    }),
+    both(`${trust.own} ${trust.aliases.join()} not "${value}"`, from({ notPrincipals: [value] }), {
+      trust,
+      callers: sleepers(trust),
+    }),
+    both(`${trust.own} ${trust.aliases.join()} when "${value}"`, when('source.principal', value), {
+      trust,
+      callers: sleepers(trust),
+    }),
   ].flat(),
 );
 
@@ -237,7 +208,10 @@ const MIGRATED_DOMAINS: readonly PolicySet[] = [
   '*-td',
   'new-td',
 ].flatMap((value) =>
-  both(`trust domain "${value}"`, from({ trustDomains: [value] }), { trust: TRUST_DOMAINS[3]! }),
+  both(`trust domain "${value}"`, from({ trustDomains: [value] }), {
+    trust: TRUST_DOMAINS[3]!,
+    callers: sleepers(TRUST_DOMAINS[3]!),
+  }),
 );
 
 const TEMPLATE_TARGETS = [
