@@ -4,22 +4,12 @@ import { describe, it } from 'node:test';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { requestCheck } from '../../src/filters/ext-authz-check-request.ts';
 import type { CheckedBody } from '../../src/filters/ext-authz-answer.ts';
-import type { ConnectionFacts, RequestContext } from '../../src/http/filter.ts';
+import type { RequestContext } from '../../src/http/filter.ts';
 import { CheckRequestSchema } from '../../src/wire/gen/envoy/service/auth/v3/external_auth_pb.ts';
 import { PEER } from '../http/proxy-fixture.ts';
+import { connectionFacts } from '../support/connection-facts.ts';
 
-const FACTS: ConnectionFacts = {
-  id: 1,
-  direction: 'inbound',
-  protocol: 'http',
-  destination: { ip: '10.0.0.2', port: 8080 },
-  remote: { ip: 'fd00::3', port: 33_333 },
-  sni: '',
-  alpn: '',
-  tls: true,
-  tlsVersion: 'TLSv1.3',
-  peer: PEER,
-};
+const FACTS = connectionFacts({ remote: { ip: 'fd00::3', port: 33_333 }, peer: PEER });
 
 function requestOf(head: Partial<RequestContext['head']>): RequestContext {
   return {

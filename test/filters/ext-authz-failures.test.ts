@@ -8,12 +8,13 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import { CONTINUE } from '../../src/http/filter.ts';
-import type { ConnectionFacts, Filter, RequestContext } from '../../src/http/filter.ts';
+import type { Filter, RequestContext } from '../../src/http/filter.ts';
 import { Http1RequestHead } from '../../src/http/request-head.ts';
 import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import { ExtAuthzClient } from '../../src/filters/ext-authz-client.ts';
 import { MAX_SESSIONS } from '../../src/filters/ext-authz-sessions.ts';
 import { ExtAuthzFilter } from '../../src/filters/ext-authz.ts';
+import { connectionFacts } from '../support/connection-facts.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { startRecordingUpstream } from '../support/recording-upstream.ts';
 import { withDeadline } from '../support/with-deadline.ts';
@@ -592,18 +593,14 @@ describe('a provider that cannot be asked', () => {
   });
 });
 
-const FACTS: ConnectionFacts = {
-  id: 1,
-  direction: 'inbound',
+const FACTS = connectionFacts({
   protocol: 'tcp',
   destination: { ip: '10.0.0.2', port: 3306 },
-  remote: { ip: '10.0.0.9', port: 40_000 },
   sni: 'outbound_.3306_._.db.foo.svc.cluster.local',
   alpn: 'istio',
   tls: true,
   tlsVersion: 'TLSv1.3',
-  peer: null,
-};
+});
 
 describe('a TCP connection', () => {
   it('is judged by the gRPC provider, who is told its addresses and SNI', async () => {

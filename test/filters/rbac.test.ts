@@ -4,10 +4,11 @@ import { ExplanationBudget } from '../../src/filters/explanation-budget.ts';
 import { policyConnectionOf, policyRequestOf } from '../../src/filters/policy-facts.ts';
 import { denyOpenConnection } from '../../src/filters/rbac-denial.ts';
 import { RbacFilter } from '../../src/filters/rbac.ts';
-import type { ConnectionFacts, RequestContext, Verdict } from '../../src/http/filter.ts';
+import type { RequestContext, Verdict } from '../../src/http/filter.ts';
 import type { Log, LogFields } from '../../src/observe/log.ts';
 import { RbacCounters } from '../../src/observe/policy-counters.ts';
 import type { ActionRules, MatchedRule, PolicyTrace, RuleSet } from '../../src/policy/decision.ts';
+import { connectionFacts } from '../support/connection-facts.ts';
 
 const NOTHING: ActionRules = {
   custom: [],
@@ -67,16 +68,8 @@ class Recorded implements Log {
   }
 }
 
-const FACTS: ConnectionFacts = {
-  id: 1,
-  direction: 'inbound',
-  protocol: 'http',
-  destination: { ip: '10.0.0.2', port: 8080 },
-  remote: { ip: '10.0.0.9', port: 40_000 },
+const FACTS = connectionFacts({
   sni: 'A.Example',
-  alpn: '',
-  tls: true,
-  tlsVersion: 'TLSv1.3',
   peer: {
     spiffeId: 'spiffe://td/ns/foo/sa/a',
     trustDomain: 'td',
@@ -88,7 +81,7 @@ const FACTS: ConnectionFacts = {
     serial: '',
     notAfterMs: 0,
   },
-};
+});
 
 const REQUEST: RequestContext = {
   connection: FACTS,

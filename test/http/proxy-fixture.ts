@@ -13,7 +13,7 @@ import { EdgeFieldsFilter } from '../../src/filters/edge-fields.ts';
 import { PathNormalizationFilter } from '../../src/filters/path-normalization.ts';
 import { XfccFilter } from '../../src/filters/xfcc.ts';
 import { FilterChain } from '../../src/http/filter-chain.ts';
-import type { ConnectionFacts, Filter } from '../../src/http/filter.ts';
+import type { Filter } from '../../src/http/filter.ts';
 import { HttpConnection } from '../../src/http/http-connection.ts';
 import type { HttpRoute } from '../../src/http/http-route.ts';
 import { NO_RESERVED_NAMES } from '../../src/http/reserved-names.ts';
@@ -24,6 +24,7 @@ import type { NormalizationMode } from '../../src/path/normalize-path.ts';
 import { EndpointPool } from '../../src/upstream/endpoint-pool.ts';
 import type { EndpointObserver } from '../../src/upstream/endpoint-pool.ts';
 import { TcpDialer } from '../../src/upstream/tcp-dialer.ts';
+import { connectionFacts } from '../support/connection-facts.ts';
 import { connectRaw } from '../support/raw-client.ts';
 import type { RawClient } from '../support/raw-client.ts';
 import { withDeadline } from '../support/with-deadline.ts';
@@ -159,18 +160,11 @@ export class Proxy implements AsyncDisposable {
   #serve(socket: Socket, onBug: (thrown: unknown) => void): void {
     this.sockets.push(socket);
     const { peer = null } = this.#options;
-    const facts: ConnectionFacts = {
+    const facts = connectionFacts({
       id: this.sockets.length,
-      direction: 'inbound',
-      protocol: 'http',
-      destination: { ip: '10.0.0.2', port: 8080 },
       remote: { ip: plainIp(socket.remoteAddress ?? '0.0.0.0'), port: socket.remotePort ?? 0 },
-      sni: '',
-      alpn: '',
-      tls: peer !== null,
-      tlsVersion: peer === null ? '' : 'TLSv1.3',
       peer,
-    };
+    });
     const { pool } = this;
     const route: HttpRoute = {
       filters: this.#filters,

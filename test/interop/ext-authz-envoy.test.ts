@@ -16,6 +16,7 @@ import type {
 } from '../../src/wire/gen/envoy/service/auth/v3/external_auth_pb.ts';
 import { GrpcProvider, makeFilter, providerOf, startGuarded } from '../filters/ext-authz-fixture.ts';
 import type { Guarded } from '../filters/ext-authz-fixture.ts';
+import { connectionFacts } from '../support/connection-facts.ts';
 import type { LenientRequest } from '../support/lenient-request.ts';
 import { connectRaw } from '../support/raw-client.ts';
 import type { RawClient } from '../support/raw-client.ts';
@@ -475,18 +476,11 @@ describe('ext_authz beside Envoy', { skip: SKIP_WITHOUT_ENVOY }, () => {
     from = grpc.calls.length;
     const made = makeFilter({ port: grpc.port });
     await made.filter.onConnection(
-      {
-        id: 1,
-        direction: 'inbound',
+      connectionFacts({
         protocol: 'tcp',
         destination: { ip: '127.0.0.1', port: 1 },
         remote: { ip: '127.0.0.1', port: 2 },
-        sni: '',
-        alpn: '',
-        tls: false,
-        tlsVersion: '',
-        peer: null,
-      },
+      }),
       {},
     );
     made.upstreams.close();

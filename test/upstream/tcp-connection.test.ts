@@ -11,6 +11,7 @@ import { TunnelCounters } from '../../src/observe/counters.ts';
 import { TcpCounter } from '../../src/observe/traffic-counters.ts';
 import type { ClusterUpstream } from '../../src/upstream/cluster-upstream.ts';
 import { TcpConnection } from '../../src/upstream/tcp-connection.ts';
+import { connectionFacts } from '../support/connection-facts.ts';
 import { freePort } from '../support/free-port.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { connectRaw } from '../support/raw-client.ts';
@@ -31,18 +32,12 @@ async function entryOf(world: World, upstream: ClusterUpstream): Promise<AccessL
   const front = createServer({ pauseOnConnect: true }, (socket: Socket) => {
     new TcpConnection({
       end: { socket, raw: socket },
-      facts: {
-        id: 1,
+      facts: connectionFacts({
         direction: 'outbound',
         protocol: 'tcp',
         destination: { ip: '10.0.0.2', port: 80 },
         remote: { ip: '127.0.0.1', port: socket.remotePort ?? 0 },
-        sni: '',
-        alpn: '',
-        tls: false,
-        tlsVersion: '',
-        peer: null,
-      },
+      }),
       upstream,
       filters: new FilterChain([], [], () => {}),
       idleTimeoutMs: 5_000,
