@@ -12,8 +12,10 @@ import { checkLeaks } from '../support/leak-check.ts';
 import { connectRaw } from '../support/raw-client.ts';
 import { startRecordingUpstream } from '../support/recording-upstream.ts';
 import type { Issued, TestCa } from '../support/test-ca.ts';
+import { TestIssuer } from '../support/test-tokens.ts';
 import { askingDocuments, customPolicy, NOT_OPEN } from './ext-authz-mesh.ts';
 import { FlowMesh, get, SLEEP_ID } from './flow-mesh.ts';
+import { requestAuthentication } from './jwt-mesh.ts';
 import type { InProcess } from './flow-mesh.ts';
 
 checkLeaks();
@@ -100,6 +102,83 @@ describe('a CUSTOM policy', () => {
     // What the provider makes of a path is judged like any other.
     assert.equal(await statusOf(sidecar, '/yes'), 403);
     assert.equal(app.seen.length, 0);
+  });
+
+  it('is asked before tokens are judged, and a token of the provider is judged like any other', async () => {
+    const issuer = new TestIssuer('a');
+    const good = await issuer.token({});
+    const expired = await issuer.token({ exp: 1 });
+    const token = { value: '' };
+    let code = 0;
+    await using provider = await startGrpcProvider(() => ({
+      status: { code },
+      httpResponse:
+        token.value === ''
+          ? { case: undefined }
+          : {
+              case: 'okResponse',
+              value: { headers: [{ header: { key: 'Authorization', value: `Bearer ${token.value}` } }] },
+            },
+    }));
+    await using app = await startEchoApp();
+    const needsToken = [
+      'apiVersion: security.istio.io/v1',
+      'kind: AuthorizationPolicy',
+      'metadata: {name: token, namespace: foo}',
+      'spec: {action: DENY, rules: [{from: [{source: {notRequestPrincipals: ["*"]}}]}]}',
+      '---',
+      '',
+    ].join('\n');
+    using mesh = await FlowMesh.create({
+      appPort: app.port,
+      documents: askingDocuments(
+        app.port,
+        [{ kind: 'grpc', port: provider.port }],
+        customPolicy('authz', NOT_OPEN) +
+          needsToken +
+          requestAuthentication({ issuer: 'a', jwks: issuer.jwks(), forwardOriginalToken: true }),
+      ),
+    });
+    await using sidecar = await mesh.inProcess();
+    const bad = `authorization: Bearer ${expired}`;
+    assert.equal(await statusOf(sidecar, '/', bad), 401);
+    assert.equal(
+      (await provider.call()).check.attributes?.request?.http?.headers['authorization'],
+      bad.slice(15),
+    );
+    code = 7;
+    assert.equal(await statusOf(sidecar, '/', bad), 403);
+    code = 0;
+    token.value = good;
+    assert.equal(await statusOf(sidecar, '/', bad), 200);
+    assert.equal(await statusOf(sidecar, '/'), 200);
+    token.value = expired;
+    assert.equal(await statusOf(sidecar, '/', `authorization: Bearer ${good}`), 401);
+    assert.equal(provider.calls.length, 5);
+    assert.equal(app.seen.length, 2);
+  });
+
+  it('lets checks in flight end on what they asked when its address changes, and end with the sidecar', async () => {
+    await using first = await startGrpcProvider(() => null);
+    await using second = await startGrpcProvider(() => null);
+    await using app = await startEchoApp();
+    const documents = (port: number): string =>
+      askingDocuments(app.port, [{ kind: 'grpc', port }], customPolicy('authz', NOT_OPEN));
+    using mesh = await FlowMesh.create({ appPort: app.port, documents: documents(first.port) });
+    await using sidecar = await mesh.inProcess();
+    const before = statusOf(sidecar);
+    const { stream } = await first.call();
+    const from = sidecar.logs.length;
+    mesh.documents(documents(second.port));
+    await sidecar.waitForLog('reloaded', from);
+    using client = await connectRaw({ port: sidecar.port });
+    await client.write(get('/'));
+    const { cancelled } = await second.call();
+    answerCall(stream, { status: { code: 0 } });
+    assert.equal(await before, 200);
+    await sidecar.close();
+    await cancelled;
+    assert.deepEqual([first.calls.length, app.seen.length], [1, 1]);
   });
 
   it('asks each of several providers, in the order of their names, and all must allow', async () => {
