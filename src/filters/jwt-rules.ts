@@ -8,6 +8,7 @@ import type { TokenPlaces } from './jwt-places.ts';
 
 export interface CompiledJwtRule {
   readonly rule: JwtRule;
+  /** One value for all rules that look at the same places. */
   readonly places: TokenPlaces;
   /** Empty: not checked. */
   readonly audiences: ReadonlySet<string>;
@@ -22,15 +23,23 @@ export interface CompiledJwtRules {
 }
 
 export function compileJwtRules(plan: JwtPlan): CompiledJwtRules {
+  const known = new Map<string, TokenPlaces>();
   return {
     rules: plan.rules.map((rule) => ({
       rule,
-      places: placesOf(rule),
+      places: sharedPlaces(placesOf(rule), known),
       audiences: new Set(rule.audiences.map(plainAudience)),
       inlineKeys: rule.keySet === '' ? parseKeySet(rule.jwks) : null,
     })),
     outputNames: outputNamesOf(plan),
   };
+}
+
+function sharedPlaces(places: TokenPlaces, known: Map<string, TokenPlaces>): TokenPlaces {
+  const key = JSON.stringify(places);
+  const same = known.get(key) ?? places;
+  known.set(key, same);
+  return same;
 }
 
 export function outputNamesOf({ rules }: JwtPlan): ReservedNames {

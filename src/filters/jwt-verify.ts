@@ -12,7 +12,7 @@ import type { JwtKeySets } from './jwt-key-sets.ts';
 import { parseJwt } from './jwt-parse.ts';
 import type { ParsedJwt } from './jwt-parse.ts';
 import { findTokens } from './jwt-places.ts';
-import type { FoundToken, PlaceKind } from './jwt-places.ts';
+import type { FoundToken, PlaceKind, TokenPlaces } from './jwt-places.ts';
 import { compileJwtRules, plainAudience } from './jwt-rules.ts';
 import type { CompiledJwtRule, CompiledJwtRules } from './jwt-rules.ts';
 import { verifySignature } from './jwt-signature.ts';
@@ -110,12 +110,19 @@ export function newEntry(token: string): TokenEntry {
   return { jwt: parseJwt(token), signatures: new Map(), accepted: new Map() };
 }
 
-/** What each rule finds, by rule. */
+/** What each rule finds, by rule. Each place is looked at once: a head may have thousands of tokens. */
 export function findAll(
   { rules }: CompiledJwtRules,
   head: Pick<RequestHead, 'fields' | 'path'>,
 ): readonly (readonly FoundToken[])[] {
-  return rules.map(({ places }) => findTokens(places, head));
+  const [first] = rules;
+  if (rules.length === 1 && first !== undefined) return [findTokens(first.places, head)];
+  const known = new Map<TokenPlaces, readonly FoundToken[]>();
+  return rules.map(({ places }) => {
+    let found = known.get(places);
+    if (found === undefined) known.set(places, (found = findTokens(places, head)));
+    return found;
+  });
 }
 
 /** Verifies what has to be verified; ends, for each round makes one more signature known. */

@@ -1,8 +1,10 @@
 /** RequestAuthentication on requests: places, requirement tree, answers, what is forwarded. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { compileJwtRules } from '../../src/filters/jwt-rules.ts';
 import { JWT_STATUS } from '../../src/filters/jwt-status.ts';
 import type { JwtStatus } from '../../src/filters/jwt-status.ts';
+import { findAll } from '../../src/filters/jwt-verify.ts';
 import { JwtBench } from '../support/jwt-bench.ts';
 import type { JwtBenchRequest } from '../support/jwt-bench.ts';
 import { jwtPlan, jwtRule, TestIssuer } from '../support/test-tokens.ts';
@@ -106,6 +108,18 @@ describe('where a JWT rule looks for tokens', () => {
   ];
   for (const [name, request, wanted] of customRows)
     it(`own places, ${name}: ${wanted}`, async () => assert.equal(await outcomeOf(custom, request), wanted));
+});
+
+describe('rules that look at the same places', () => {
+  it('share one look, for a head may have thousands of tokens', () => {
+    const places = { fromParams: ['t'], fromCookies: ['t'] };
+    const alike = ['a', 'b', 'c'].map((issuer) => jwtRule({ issuer, jwks: A.jwks(), ...places }));
+    const rules = compileJwtRules(jwtPlan(...alike, ruleA));
+    const [first, second, third, other] = findAll(rules, { path: `/?${'t&'.repeat(100)}`, fields: [] });
+    assert.equal(first?.length, 100);
+    assert.ok(first === second && first === third);
+    assert.deepEqual(other, []);
+  });
 });
 
 describe('the requirement of JWT rules', () => {
