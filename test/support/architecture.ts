@@ -21,7 +21,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   path: ['core'],
   mesh: ['core', 'svid', 'config'],
   policy: ['core', 'svid', 'config'],
-  translate: ['core', 'svid', 'config', 'mesh', 'policy'],
+  // `observe` for Istio's access-log formats.
+  translate: ['core', 'svid', 'config', 'mesh', 'policy', 'observe'],
   intercept: ['core', 'observe'],
   tls: ['core', 'svid', 'observe'],
   http: ['core', 'path', 'observe'],
