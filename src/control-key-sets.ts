@@ -122,7 +122,8 @@ export class ControlKeySets {
   readonly #onAttempt = (set: ControlKeySet, changed: boolean): void => {
     if (this.#isClosed || this.#sets.get(set.plan.name) !== set) return;
     const { counters, log, send } = this.#options;
-    const { issuer, jwksUri, name } = set.plan;
+    const { issuer, name } = set.plan;
+    const jwksUri = withoutQuery(set.plan.jwksUri);
     const { failures, fetched, lastError } = set;
     if (failures > 0) {
       counters.jwksFetchFailed++;
@@ -164,6 +165,11 @@ export function ownPortsOf(
   const listeners = bound === null ? [] : [bound.ingress, bound.egress].flatMap(Object.values<number>);
   const own = servers === null ? [] : [servers.admin, servers.readiness, servers.metrics];
   return [...written, ...listening, ...listeners, ...own].filter((port) => port !== 0);
+}
+
+/** Keys of APIs stand there, and none is for the log. */
+function withoutQuery(uri: string): string {
+  return uri.replace(/\?.*/s, '?…');
 }
 
 function timeText(atMs: number): string | null {

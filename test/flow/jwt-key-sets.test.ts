@@ -44,6 +44,19 @@ describe('a key set that a rule names', () => {
     assert.equal((await mesh.send({})).status, 200);
   });
 
+  it('is named in the log without the query of its address, where an API key may be', async () => {
+    await using server = await KeySetServer.start();
+    server.answers.set('/keys?api-key=hunter2', { body: A.jwks() });
+    const rules = ['/keys?api-key=hunter2', '/none?api-key=hunter2'].map((path, index) => ({
+      issuer: `issuer-${index}`,
+      jwksUri: server.url + path,
+    }));
+    await using mesh = await JwtMesh.start(requestAuthentication(...rules), ALLOW_LOOPBACK);
+    assert.equal(mesh.sidecar.logsOf('jwks_fetched')[0]?.['jwksUri'], `${server.url}/keys?…`);
+    assert.equal(mesh.sidecar.logsOf('jwks_fetch_failed')[0]?.['jwksUri'], `${server.url}/none?…`);
+    assert.ok(!JSON.stringify(mesh.sidecar.logs).includes('hunter2'));
+  });
+
   it('comes with a reload that names it, and goes with one that does not', async () => {
     await using server = await KeySetServer.start();
     server.answers.set('/a', { body: A.jwks() });
