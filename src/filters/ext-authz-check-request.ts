@@ -7,7 +7,6 @@
 import { create, ScalarType, toBinary } from '@bufbuild/protobuf';
 import type { DescMessage } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
-import { isUtf8 } from 'node:buffer';
 import type { Address } from '../core/address.ts';
 import type { ConnectionFacts, RequestContext } from '../http/filter.ts';
 import {
@@ -20,6 +19,7 @@ import type { AttributeContext_Peer } from '../wire/gen/envoy/service/auth/v3/at
 import { CheckRequestSchema } from '../wire/gen/envoy/service/auth/v3/external_auth_pb.ts';
 import { PARTIAL_BODY_HEADER } from './ext-authz-answer.ts';
 import type { CheckedBody } from './ext-authz-answer.ts';
+import { utf8Text } from './utf8-text.ts';
 
 const PROTOCOLS = { '1.0': 'HTTP/1.0', '1.1': 'HTTP/1.1', '2': 'HTTP/2' } as const;
 
@@ -49,8 +49,9 @@ const SECOND_TEXT = (2 << 3) | WireType.LengthDelimited;
 const FIRST_NUMBER = (1 << 3) | WireType.Varint;
 const SECOND_NUMBER = (2 << 3) | WireType.Varint;
 
-/** Empty between checks: nothing waits while one is written. */
-const writer = new BinaryWriter();
+/** Of the check that is being written, for nothing waits meanwhile; new each time, or one could begin with what is
+ * left of another that threw. */
+let writer = new BinaryWriter();
 
 /** Source and destination as they are sent, for the own identity that they were made with. */
 const peersSent = new WeakMap<ConnectionFacts, { readonly own: string; readonly bytes: Uint8Array }>();
@@ -62,6 +63,7 @@ export function requestCheck(
   ownSpiffeId: string,
 ): Uint8Array {
   const nowMs = Date.now();
+  writer = new BinaryWriter();
   writer.uint32(ATTRIBUTES).fork();
   writer.raw(peersOnConnection(request.connection, ownSpiffeId));
   writer.uint32(REQUEST).fork();
@@ -145,7 +147,7 @@ function writeHttp(
   writeText(HTTP_PROTOCOL, PROTOCOLS[head.version]);
   if (body === null || body.bytes.length === 0) return;
   if (packAsBytes) writer.uint32(HTTP_RAW_BODY).bytes(body.bytes);
-  else writeText(HTTP_BODY, utf8Of(body.bytes));
+  else writeText(HTTP_BODY, utf8Text(body.bytes));
 }
 
 /** The copies of a field are one entry, where the first of them stands. */
@@ -182,28 +184,9 @@ function tagOf(schema: DescMessage, name: string): number {
   return (field.number << 3) | (isNumber ? WireType.Varint : WireType.LengthDelimited);
 }
 
-/** A field's value is bytes, protobuf's strings are UTF-8: bytes that are not become `!`, as in Envoy. */
+/** A field's value is bytes. */
 function textOf(latin1: string): string {
   for (let i = 0; i < latin1.length; i++)
-    if (latin1.charCodeAt(i) > 127) return utf8Of(Buffer.from(latin1, 'latin1'));
+    if (latin1.charCodeAt(i) > 127) return utf8Text(Buffer.from(latin1, 'latin1'));
   return latin1;
-}
-
-function utf8Of(bytes: Buffer): string {
-  if (isUtf8(bytes)) return bytes.toString('utf8');
-  let text = '';
-  for (let at = 0; at < bytes.length;) {
-    const length = sequenceLength(bytes, at);
-    text += length === 0 ? '!' : bytes.toString('utf8', at, at + length);
-    at += Math.max(1, length);
-  }
-  return text;
-}
-
-/** Bytes of the well-formed character at `at`; 0: there is none. */
-function sequenceLength(bytes: Buffer, at: number): number {
-  const lead = bytes[at]!;
-  if (lead < 0x80) return 1;
-  const length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-  return isUtf8(bytes.subarray(at, Math.min(at + length, bytes.length))) ? length : 0;
 }
