@@ -4,16 +4,10 @@ import { loadExplainTarget } from '../explain/explain-target.ts';
 import type { Explanation } from '../explain/explanation.ts';
 import { printExplanation } from '../explain/print-explanation.ts';
 import { readExplainRequests } from '../explain/read-explain-request.ts';
-import { EXIT_MISUSE, EXIT_NEGATIVE, EXIT_OK, listFlag, textFlag, UsageError, wantsJson } from './command.ts';
+import { EXIT_MISUSE, EXIT_NEGATIVE, EXIT_OK, textFlag, UsageError, wantsJson } from './command.ts';
 import type { Command } from './command.ts';
-import {
-  JWKS_FLAG,
-  readJwksFlags,
-  readStandardInput,
-  readTextFile,
-  reportFindings,
-} from './explain-inputs.ts';
-import { readWorkloadFlags, WORKLOAD_FLAGS } from './workload-flags.ts';
+import { JWKS_FLAG, readStandardInput, readTextFile, reportFindings } from './explain-inputs.ts';
+import { readTargetFlags, WORKLOAD_FLAGS } from './workload-flags.ts';
 
 export const explainCommand: Command = {
   name: 'explain',
@@ -44,15 +38,12 @@ export const explainCommand: Command = {
     'Exit 0 if all are allowed, 1 if one is denied or undecided.',
   async run(parsed) {
     const json = wantsJson(parsed);
-    const paths = [...listFlag(parsed, 'config'), ...parsed.positionals];
-    if (paths.length === 0) throw new UsageError('Cannot explain without documents: add --config PATH');
+    const input = readTargetFlags(parsed, 'explain');
     const requestFile = textFlag(parsed, 'request');
     if (requestFile === undefined) throw new UsageError('Cannot explain nothing: add --request FILE');
-    const workload = readWorkloadFlags(parsed);
-    const jwks = readJwksFlags(parsed);
     const text = requestFile === '-' ? await readStandardInput() : readTextFile(requestFile);
     const { problems, requests } = readExplainRequests(text, requestFile === '-' ? '<stdin>' : requestFile);
-    const loaded = loadExplainTarget({ paths, text: '', folder: process.cwd(), workload, jwks });
+    const loaded = loadExplainTarget(input);
     const unusable = reportFindings([...problems, ...loaded.problems]);
     if (!loaded.hasWorkload && !unusable) {
       throw new UsageError('Cannot explain without a workload: add --workload NAMESPACE/NAME');

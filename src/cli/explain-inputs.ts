@@ -1,6 +1,6 @@
 /**
- * What `explain` and `test` are given besides flags of their own: key sets by issuer, texts of files and of standard
- * input, all bounded; and how they say what is wrong with documents.
+ * What `explain`, `test` and `translate` are given besides flags of their own: key sets by issuer, texts of files and
+ * of standard input, all bounded; and how they say what is wrong with documents.
  */
 import { CONFIG_LIMITS } from '../config/config-limits.ts';
 import { readDocumentFile } from '../config/document-files.ts';

@@ -6,11 +6,11 @@ import { loadExplainTarget } from '../explain/explain-target.ts';
 import type { Snapshot } from '../mesh/plan.ts';
 import type { InlineSecrets } from '../translate/downstream-tls.ts';
 import { translateInbound } from '../translate/translate-inbound.ts';
-import { EXIT_NEGATIVE, EXIT_OK, listFlag, textFlag, UsageError } from './command.ts';
+import { EXIT_NEGATIVE, EXIT_OK, textFlag, UsageError } from './command.ts';
 import type { Command, ParsedArguments } from './command.ts';
-import { JWKS_FLAG, readJwksFlags, reportFindings } from './explain-inputs.ts';
+import { JWKS_FLAG, reportFindings } from './explain-inputs.ts';
 import { readInlineSecrets } from './inline-secrets.ts';
-import { readWorkloadFlags, WORKLOAD_FLAGS } from './workload-flags.ts';
+import { readTargetFlags, WORKLOAD_FLAGS } from './workload-flags.ts';
 
 export const translateCommand: Command = {
   name: 'translate',
@@ -38,10 +38,7 @@ export const translateCommand: Command = {
   // oxlint-disable-next-line require-await -- commands are asynchronous
   async run(parsed) {
     const output = outputOf(parsed);
-    const paths = [...listFlag(parsed, 'config'), ...parsed.positionals];
-    if (paths.length === 0) throw new UsageError('Cannot translate without documents: add --config PATH');
-    const workload = readWorkloadFlags(parsed);
-    const jwks = readJwksFlags(parsed);
+    const input = readTargetFlags(parsed, 'translate');
     const secretsFile = textFlag(parsed, 'inline-secrets');
     let inlineSecrets: InlineSecrets | null = null;
     try {
@@ -51,13 +48,16 @@ export const translateCommand: Command = {
       process.stderr.write(`postern: ${whyOf(thrown)}\n`);
       return EXIT_NEGATIVE;
     }
-    const loaded = loadExplainTarget({ paths, text: '', folder: process.cwd(), workload, jwks });
+    const loaded = loadExplainTarget(input);
     if (reportFindings(loaded.problems)) return EXIT_NEGATIVE;
     if (loaded.target === null) {
       throw new UsageError('Cannot translate without a workload: add --workload NAMESPACE/NAME');
     }
     const { snapshot } = loaded.target;
-    const translated = translateInbound(snapshot, { keySets: keySetsOf(snapshot, jwks), inlineSecrets });
+    const translated = translateInbound(snapshot, {
+      keySets: keySetsOf(snapshot, input.jwks),
+      inlineSecrets,
+    });
     process.stdout.write(
       output === 'json'
         ? `${JSON.stringify(translated, null, 2)}\n`

@@ -1,9 +1,10 @@
-/** `--workload NAMESPACE/NAME` with `--labels` and `--service-account`: whose documents a command is asked about. */
+/** What says whose sidecar a command is asked about: documents, `--workload NAMESPACE/NAME` and what goes with it. */
 import { CONFIG_KEYS } from '../config/config-keys.ts';
 import { parseConfigText } from '../config/config-values.ts';
-import type { TargetWorkload } from '../explain/explain-target.ts';
-import { textFlag, UsageError } from './command.ts';
+import type { TargetInput, TargetWorkload } from '../explain/explain-target.ts';
+import { listFlag, textFlag, UsageError } from './command.ts';
 import type { Flag, ParsedArguments } from './command.ts';
+import { readJwksFlags } from './explain-inputs.ts';
 
 export const WORKLOAD_FLAGS: Readonly<Record<'config' | 'workload' | 'labels' | 'service-account', Flag>> = {
   config: {
@@ -17,8 +18,18 @@ export const WORKLOAD_FLAGS: Readonly<Record<'config' | 'workload' | 'labels' | 
   'service-account': { type: 'string', value: 'SA', meaning: 'of the workload; default its name' },
 };
 
+/** With the key sets of `--jwks`; documents may also be named without `--config`. `command` is for the misuse. */
+export function readTargetFlags(parsed: ParsedArguments, command: string): TargetInput {
+  const paths = [...listFlag(parsed, 'config'), ...parsed.positionals];
+  if (paths.length === 0) {
+    throw new UsageError(`Cannot ${command} without documents: add --config PATH`);
+  }
+  const workload = readWorkloadFlags(parsed);
+  return { paths, text: '', folder: process.cwd(), workload, jwks: readJwksFlags(parsed) };
+}
+
 /** null: none is stated. */
-export function readWorkloadFlags(parsed: ParsedArguments): TargetWorkload | null {
+function readWorkloadFlags(parsed: ParsedArguments): TargetWorkload | null {
   const workload = textFlag(parsed, 'workload');
   const serviceAccount = textFlag(parsed, 'service-account');
   const labels = textFlag(parsed, 'labels');
