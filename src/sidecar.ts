@@ -27,8 +27,7 @@ import type { InboundDirection, OutboundDirection } from './intercept/direction.
 import type { PreparedListeners } from './intercept/fixed-listeners.ts';
 import { limitAge } from './limit-age.ts';
 import { LiveConnections } from './intercept/live-connections.ts';
-import { judgeInboundAgain } from './judge-again.ts';
-import type { JudgedInbound } from './judge-again.ts';
+import { judgeInboundAgain, type JudgedInbound } from './judge-again.ts';
 import type { LiveConnection } from './intercept/live-connections.ts';
 import { chooseInboundChain, sniffNeeds } from './mesh/inbound-chains.ts';
 import type { ChosenChain } from './mesh/inbound-chains.ts';
@@ -309,17 +308,18 @@ export class Sidecar {
     choice: ChosenChain,
     hello: { readonly sni: string; readonly alpn: readonly string[] },
   ): void {
-    const { limits } = this.#inForce.snapshot!;
-    this.#live.setPhase(accepted.connection, 'handshaking');
-    this.#tls.accept(accepted.socket, hello, choice.alpn, limits, (result) => {
-      if (!result.ok) {
-        this.#log.handshakeFailed(accepted, result);
-        return;
-      }
-      const { secure } = result;
-      accepted.connection.peer = secure.peer;
-      accepted.connection.peerSerials = secure.chainSerials;
-      this.#serveInbound(accepted, route, plan, choice, secure);
+    const { connection, socket } = accepted;
+    const begun = this.#inForce.snapshot!;
+    this.#live.setPhase(connection, 'handshaking');
+    this.#tls.accept(socket, hello, choice.alpn, begun.limits, (result) => {
+      if (!result.ok) return this.#log.handshakeFailed(accepted, result);
+      connection.peer = result.secure.peer;
+      connection.peerSerials = result.secure.chainSerials;
+      this.#serveInbound(accepted, route, plan, choice, result.secure);
+      // The chain was chosen before the handshake: when open connections were judged, this was none of them.
+      const refused =
+        this.#inForce.snapshot === begun ? null : this.#judge(connection, this.#inForce.snapshot!);
+      if (refused !== null) connection.owner.close(refused);
     });
   }
 
