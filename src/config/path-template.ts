@@ -2,6 +2,7 @@
  * Path templates of AuthorizationPolicy: `{*}` is one segment, `{**}` any number of them, which is the last operator.
  * (Istio 1.22 and later; Envoy's URI template matcher)
  */
+import { isPathTemplate } from '../core/policy-notation.ts';
 import type { ValueFault } from './policy-values.ts';
 import { shown } from './yaml-tree.ts';
 
@@ -9,10 +10,6 @@ const ONE = '{*}';
 const ANY = '{**}';
 /** RFC 3986 pchar without `*`, which would not be literal. */
 const LITERAL = /^[-a-zA-Z0-9._~%!$&'()+,;:@=]+$/;
-
-export function isPathTemplate(path: string): boolean {
-  return path.includes(ONE) || path.includes(ANY);
-}
 
 /** Checked on every path: braces have no other meaning. */
 export function pathFault(path: string): ValueFault | null {

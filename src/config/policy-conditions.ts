@@ -2,6 +2,7 @@
  * `when` of AuthorizationPolicy: which keys there are, what their values may be, and where they can be known.
  * Istio skips a rule whose key it does not know, DENY included; here such a key is an error.
  */
+import { splitConditionKey } from '../core/policy-notation.ts';
 import { nearestName } from './nearest-name.ts';
 import {
   bad,
@@ -56,23 +57,20 @@ const HEADER_NAME = /^:?[-!#$%&'*+.^_`|~0-9a-zA-Z]+$/;
 export function parseConditionKey(text: string): ConditionKey | { readonly fault: ValueFault } {
   const known = KEYS.get(text);
   if (known !== undefined) return known;
-  const bracket = text.indexOf('[');
-  const base = bracket === -1 ? text : text.slice(0, bracket);
-  const isMetadata = base.startsWith(METADATA_PREFIX);
-  if (base !== 'request.headers' && base !== 'request.auth.claims' && !isMetadata)
+  const { name, path } = splitConditionKey(text);
+  const isMetadata = name.startsWith(METADATA_PREFIX);
+  if (name !== 'request.headers' && name !== 'request.auth.claims' && !isMetadata)
     return { fault: unknown(text) };
-  const inside = bracket === -1 || !text.endsWith(']') ? '' : text.slice(bracket + 1, -1);
-  if (inside === '' || (isMetadata && base === METADATA_PREFIX)) {
-    return { fault: bad(text, 'has no name in brackets', `write ${shown(base)}[NAME]`) };
+  const [first = '', ...inner] = path ?? [];
+  if ((first === '' && inner.length === 0) || name === METADATA_PREFIX) {
+    return { fault: bad(text, 'has no name in brackets', `write ${shown(name)}[NAME]`) };
   }
   if (isMetadata) return metadata;
-  if (base === 'request.headers') {
-    if (HEADER_NAME.test(inside)) return header;
+  if (name === 'request.headers') {
+    if (inner.length === 0 && HEADER_NAME.test(first)) return header;
     return { fault: bad(text, 'does not name a header', 'write request.headers[NAME]') };
   }
-  // `[a][b]` is claim b in claim a; brackets that do not pair are part of one literal name.
-  const nested = /^(?:\[[^[\]]*\])+$/.test(text.slice(bracket));
-  if (nested && text.includes('[]')) {
+  if (first === '' || inner.includes('')) {
     return { fault: bad(text, 'names an empty claim', 'write request.auth.claims[NAME][NAME]') };
   }
   return token;

@@ -1,6 +1,8 @@
 /**
- * What a `when.key` names.
+ * What a `when.key` names. `config/policy-conditions.ts` has the same keys with what their values may be; it says what
+ * is wrong with documents, for which it needs the YAML parser, and the data half does without that.
  */
+import { splitConditionKey } from '../core/policy-notation.ts';
 import type { FieldKind } from './compile-field.ts';
 
 /** The field, and for headers and claims which one. */
@@ -24,41 +26,13 @@ const WHOLE_KEYS: ReadonlyMap<string, ConditionKey> = new Map([
   ['connection.sni', { kind: 'sni', path: [] }],
 ]);
 
-const HEADERS = 'request.headers';
-const CLAIMS = 'request.auth.claims';
-const FILTERS = 'experimental.envoy.filters.';
-
 /** null: no key that Istio knows, or its brackets are wrong; documents with such keys are refused when read. */
 export function parseConditionKey(key: string): ConditionKey | null {
   const known = WHOLE_KEYS.get(key);
   if (known !== undefined) return known;
-  if (key.startsWith(HEADERS)) {
-    const name = inBrackets(key.slice(HEADERS.length));
-    return name === null ? null : { kind: 'header', path: [name] };
-  }
-  if (key.startsWith(CLAIMS)) {
-    const path = inNestedBrackets(key.slice(CLAIMS.length));
-    return path === null ? null : { kind: 'claim', path };
-  }
-  return key.startsWith(FILTERS) && key.includes('[') ? { kind: 'filterMetadata', path: [] } : null;
-}
-
-function inBrackets(text: string): string | null {
-  return text.length >= 2 && text.startsWith('[') && text.endsWith(']') ? text.slice(1, -1) : null;
-}
-
-/** `[a][b]` is a path; anything else in brackets, such as `[a[b]]`, is one name as it is written. */
-function inNestedBrackets(text: string): readonly string[] | null {
-  const path: string[] = [];
-  for (let at = 0; at < text.length;) {
-    const end = text.indexOf(']', at);
-    const name = text.slice(at + 1, end);
-    if (text[at] !== '[' || end === -1 || name.includes('[')) {
-      const whole = inBrackets(text);
-      return whole === null ? null : [whole];
-    }
-    path.push(name);
-    at = end + 1;
-  }
-  return path.length === 0 ? null : path;
+  const { name, path } = splitConditionKey(key);
+  if (path === null || path.length === 0) return null;
+  if (name === 'request.headers') return path.length === 1 ? { kind: 'header', path } : null;
+  if (name === 'request.auth.claims') return { kind: 'claim', path };
+  return name.startsWith('experimental.envoy.filters.') ? { kind: 'filterMetadata', path: [] } : null;
 }

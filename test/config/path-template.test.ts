@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { isPathTemplate, pathFault } from '../../src/config/path-template.ts';
+import { pathFault } from '../../src/config/path-template.ts';
 
 describe('paths of AuthorizationPolicy', () => {
   const good = [
@@ -44,7 +44,4 @@ describe('paths of AuthorizationPolicy', () => {
       assert.match(pathFault(path)?.message ?? '', message);
     });
   }
-  it('tells templates from literal paths', () => {
-    assert.deepEqual(['/a', '/*', '/{*}', '/{**}/a'].map(isPathTemplate), [false, false, true, true]);
-  });
 });

@@ -1,7 +1,8 @@
 /**
  * `paths`: a string match or a template, both over the path without query and fragment.
  */
-import { isPathTemplate, parsePathTemplate } from './path-template.ts';
+import { isPathTemplate } from '../../core/policy-notation.ts';
+import { parsePathTemplate } from './path-template.ts';
 import { stringMatcher } from './string-matcher.ts';
 import type { TextMatcher } from './text-matcher.ts';
 import { wireText } from './wire-text.ts';

@@ -13,10 +13,6 @@ for (const character of "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
   SEGMENT_CHARACTERS[character.charCodeAt(0)] = 1;
 }
 
-export function isPathTemplate(value: string): boolean {
-  return value.includes('{*}') || value.includes('{**}');
-}
-
 /** null: no template that Envoy would take; operators stand alone between slashes, `{**}` last. */
 export function parsePathTemplate(value: string): PathTemplate | null {
   const anyAt = value.indexOf('{**}');
