@@ -3,6 +3,7 @@
  * the filter that decides live, and each noted with the traces of every policy that it looked at.
  */
 import type { ExtAuthzProvider } from '../core/authorization-plan.ts';
+import { rbacDetails } from '../filters/rbac-denial.ts';
 import { closestRule, reasonOfMatch, reasonOfNoMatch } from '../filters/rbac-reason.ts';
 import { decideAccess } from '../policy/decide-access.ts';
 import type {
@@ -245,11 +246,6 @@ function nameOf({ namespace, name, rule }: MatchedRule): string {
 
 export function decidedBy(step: StepName, { key, namespace, name, rule }: MatchedRule): DecidedBy {
   return { step, policy: `${namespace}/${name}`, rule, key };
-}
-
-/** As Envoy's RBAC filter writes RESPONSE_CODE_DETAILS. */
-function rbacDetails(matched: MatchedRule | null): string {
-  return `rbac_access_denied_matched_policy[${(matched?.key ?? 'none').replaceAll(/\s/g, '_')}]`;
 }
 
 function closestMiss(traces: readonly PolicyTrace[]): ClosestMiss | null {

@@ -11,9 +11,6 @@ import { reasonOfMatch, reasonOfNoMatch } from './rbac-reason.ts';
 /** Looking for the closest of more would hold all connections up for several milliseconds (10 µs a rule). */
 const MAX_RULES_EXPLAINED = 500;
 
-/** How a key ends where what it matches is denied because its provider cannot be asked. */
-const BAD_CUSTOM = '-deny-due-to-bad-CUSTOM-action';
-
 /** Of the whole worker: there may be a filter for every port. */
 export const DENIALS: ExplanationBudget = new ExplanationBudget();
 /** Of its own, as its log lines are: a flood of requests does not hide why a connection was closed. */
@@ -33,13 +30,12 @@ export function denialOf(judged: Judged, decision: AccessDecision, budget: Expla
   const action = decision.step === 'DENY' ? 'DENY' : 'ALLOW';
   const set = action === 'DENY' ? judged.rules.deny : judged.rules.allow;
   const reason = reasonOf(judged, set, action, matched, budget);
-  return denial(matched?.key ?? 'none', matched === null ? `denied: ${reason}` : `denied by ${reason}`);
+  return denial(matched, matched === null ? `denied: ${reason}` : `denied by ${reason}`);
 }
 
 /** The denial of what a CUSTOM rule matches whose provider cannot be asked. */
-export function denialUnasked({ key }: MatchedRule, problem: string): Deny {
-  const full = key.endsWith(BAD_CUSTOM) ? key : key + BAD_CUSTOM;
-  return denial(full, `CUSTOM ${key}: the provider cannot be asked: ${problem}`);
+export function denialUnasked(matched: MatchedRule, problem: string): Deny {
+  return denial(matched, `CUSTOM ${matched.key}: the provider cannot be asked: ${problem}`);
 }
 
 /** Why an open TCP connection would not be let in under these rules; null: it would. No provider is asked again. */
@@ -54,16 +50,21 @@ export function denyOpenConnection(rules: ActionRules, facts: ConnectionFacts): 
   return denialOf({ rules, connection, request: null }, decision, OPEN_CONNECTIONS);
 }
 
-function denial(key: string, why: string): Deny {
+function denial(matched: MatchedRule | null, why: string): Deny {
   return {
     kind: 'deny',
     code: 'rbac_denied',
     status: 403,
     body: 'RBAC: access denied',
     headers: [],
-    details: `rbac_access_denied_matched_policy[${key.replaceAll(/\s/g, '_')}]`,
+    details: rbacDetails(matched),
     why,
   };
+}
+
+/** As Envoy's RBAC filter writes RESPONSE_CODE_DETAILS. */
+export function rbacDetails(matched: MatchedRule | null): string {
+  return `rbac_access_denied_matched_policy[${(matched?.key ?? 'none').replaceAll(/\s/g, '_')}]`;
 }
 
 /** The sentence without "denied"; a shorter one for very many rules, or when the budget is spent. */

@@ -56,7 +56,8 @@ export function customRules(
   problem = '',
   provider = 'opa',
 ): CustomRules {
-  const key = KEY.replace('-opa-', `-${provider}-`);
+  const suffix = problem === '' ? '' : '-deny-due-to-bad-CUSTOM-action';
+  const key = KEY.replace('-opa-', `-${provider}-`) + suffix;
   const matched: MatchedRule = { key, namespace: 'foo', name: 'ask', rule: 0 };
   return {
     provider,

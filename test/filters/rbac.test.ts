@@ -331,7 +331,7 @@ describe('the RBAC filter', () => {
 describe('an open TCP connection under new rules', () => {
   it('is ended by what denies it, and by a CUSTOM rule only if its provider cannot be asked', () => {
     const opa = { provider: 'opa', problem: '', rules: hit('CUSTOM', 'c') };
-    const nobody = { provider: 'nobody', problem: 'no such provider', rules: hit('CUSTOM', 'c') };
+    const nobody = { provider: 'nobody', problem: 'no such provider', rules: hit('CUSTOM', 'n') };
     for (const [rules, details] of [
       [{}, null],
       [{ deny: miss('DENY'), allow: hit('ALLOW', 'a') }, null],
@@ -339,7 +339,7 @@ describe('an open TCP connection under new rules', () => {
       [{ custom: [opa] }, null],
       [{ deny: hit('DENY', 'd') }, key('d')],
       [{ allow: miss('ALLOW') }, 'none'],
-      [{ custom: [opa, nobody] }, `${key('c')}-deny-due-to-bad-CUSTOM-action`],
+      [{ custom: [opa, nobody] }, key('n')],
     ] as const) {
       const denial = denyOpenConnection({ ...NOTHING, ...rules }, FACTS);
       const expected = details === null ? undefined : `rbac_access_denied_matched_policy[${details}]`;
