@@ -1,15 +1,10 @@
 /** Snapshots of plans alone, what documents would become plays no part; and how to look at their translations. */
 import assert from 'node:assert/strict';
 import {
-  ANY_OPERATION,
-  ANY_SOURCE,
   type AuthorizationPlan,
   type ExtAuthzProvider,
   NO_AUTHORIZATION,
   type PlannedPolicy,
-  type PolicyOperation,
-  type PolicyRule,
-  type PolicySource,
 } from '../../src/core/authorization-plan.ts';
 import { type JwtPlan, NO_JWT } from '../../src/core/jwt-plan.ts';
 import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
@@ -24,6 +19,8 @@ import type {
 import type { EnvoyMessage } from '../../src/translate/envoy-message.ts';
 import { translateInbound, type TranslatedPort } from '../../src/translate/translate-inbound.ts';
 import { EXT_AUTHZ_DEFAULTS } from '../support/ext-authz-defaults.ts';
+
+export { ruleOf as rule } from '../policy/policy-plan.ts';
 
 export interface SnapshotParts {
   readonly trustDomains?: readonly string[];
@@ -90,22 +87,6 @@ export function policy(fields: Partial<PlannedPolicy>): PlannedPolicy {
     dryRun: false,
     rules: [],
     ...fields,
-  };
-}
-
-export function rule(fields: {
-  readonly from?: readonly Partial<PolicySource>[];
-  readonly to?: readonly Partial<PolicyOperation>[];
-  readonly when?: readonly { key: string; values?: readonly string[]; notValues?: readonly string[] }[];
-}): PolicyRule {
-  return {
-    from: (fields.from ?? []).map((source) => Object.assign({}, ANY_SOURCE, source)),
-    to: (fields.to ?? []).map((operation) => Object.assign({}, ANY_OPERATION, operation)),
-    when: (fields.when ?? []).map(({ key, notValues, values }) => ({
-      key,
-      values: values ?? [],
-      notValues: notValues ?? [],
-    })),
   };
 }
 
