@@ -13,6 +13,7 @@ import type { Readiness } from './observe/readiness.ts';
 import { DUMP_BOUNDS, REDACTED, redact } from './observe/redact.ts';
 import type { StatsInput } from './observe/collect-stats.ts';
 import { answerStats, renderPrometheus } from './observe/render-stats.ts';
+import type { ExtAuthzProvider } from './core/authorization-plan.ts';
 import type { OwnCertificate } from './own-certificate.ts';
 
 /** What the answers are made of; the control half is one. */
@@ -122,16 +123,19 @@ async function configDump(sources: AdminSources): Promise<unknown> {
  */
 function shownSnapshot({ authorization, jwt, ...snapshot }: Snapshot): Record<string, unknown> {
   const rules = jwt.rules.map((rule) => (rule.jwks === '' ? rule : { ...rule, jwks: REDACTED }));
-  const providers = Object.values(authorization.providers).map((provider) => ({
-    ...provider,
-    includeAdditionalHeadersInCheck: provider.includeAdditionalHeadersInCheck.map((text, at) =>
-      at % 2 === 0 ? text : REDACTED,
-    ),
-  }));
+  const providers = Object.values(authorization.providers).map(shownProvider);
   return {
     ...snapshot,
     policies: authorization.policies,
     extAuthzProviders: providers,
     jwt: { ...jwt, rules },
+  };
+}
+
+function shownProvider(provider: ExtAuthzProvider): ExtAuthzProvider {
+  const told = provider.includeAdditionalHeadersInCheck;
+  return {
+    ...provider,
+    includeAdditionalHeadersInCheck: told.map((text, at) => (at % 2 === 0 ? text : REDACTED)),
   };
 }

@@ -265,6 +265,6 @@ function judgeUnasked(counters: RbacCounters, matched: MatchedRule | null, probl
   return denialUnasked(matched, problem);
 }
 
-function whyOfRule({ name }: ExtAuthzProvider, { key }: MatchedRule): string {
-  return `CUSTOM ${key}, provider ${name}`;
+function whyOfRule({ name: provider }: ExtAuthzProvider, { name, namespace, rule }: MatchedRule): string {
+  return `CUSTOM ${namespace}/${name} rule ${rule}, provider ${provider}`;
 }

@@ -242,7 +242,9 @@ describe('validate', () => {
     assert.equal((await runPostern(['validate', documents])).code, 0, 'nobody says which workload');
     const { code, stderr } = await runPostern(['validate', mesh.configFile, documents]);
     assert.equal(code, 1, stderr);
-    const errors = stderr.split('\n').filter((line) => line.includes('documents.yaml') && !line.startsWith('warning: '));
+    const errors = stderr
+      .split('\n')
+      .filter((line) => line.includes('documents.yaml') && !line.startsWith('warning: '));
     assert.equal(errors.length, 1, stderr);
     assert.match(errors[0]!, /:\d+:\d+: spec\.provider/);
     assert.equal((await runPostern(['proxy', '--config', mesh.configFile])).code, 1, 'as the sidecar does');

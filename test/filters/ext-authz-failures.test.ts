@@ -108,7 +108,7 @@ describe('a provider that does not answer', () => {
     const answer = await ask(guarded.proxy);
     assert.deepEqual([answer.status, answer.body], [403, '']);
     const line = guarded.proxy.logs.find(({ code }) => code === 'ext_authz_error');
-    assert.equal(Reflect.get(line!.fields, 'why'), `CUSTOM ${KEY}, provider opa: no answer in 30 ms`);
+    assert.equal(Reflect.get(line!.fields, 'why'), `CUSTOM foo/ask rule 0, provider opa: no answer in 30 ms`);
   });
 
   it('is refused to a gRPC app as trailers', async () => {
@@ -474,7 +474,8 @@ describe('connections to a gRPC provider', () => {
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const made = makeFilter({ port: (server.address() as AddressInfo).port });
-    const verdicts = await Promise.all(Array.from({ length: 50 }, () => made.filter.onConnection(FACTS, {})));
+    const asked = Array.from({ length: 50 }, () => made.filter.onConnection(FACTS, {}));
+    const verdicts = await Promise.all(asked.map((one) => Promise.resolve(one)));
     assert.ok(verdicts.every(({ kind }) => kind === 'deny'));
     assert.ok(connections <= 2, `${connections} connections`);
     made.upstreams.close();

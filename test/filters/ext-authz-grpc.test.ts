@@ -311,7 +311,7 @@ describe('a gRPC authorization provider', () => {
     assert.equal(entry.responseCodeDetails, 'ext_authz_denied');
     assert.equal(entry.responseFlags, 'UAEX');
     const line = guarded.proxy.logs.find(({ code }) => code === 'ext_authz_denied');
-    assert.equal(Reflect.get(line!.fields, 'why'), `CUSTOM ${KEY}, provider opa: it answered 401`);
+    assert.equal(Reflect.get(line!.fields, 'why'), `CUSTOM foo/ask rule 0, provider opa: it answered 401`);
   });
 
   for (const [stated, seen] of [
