@@ -11,7 +11,7 @@ import type {
 import type { OkHttpResponseSchema } from '../../src/wire/gen/envoy/service/auth/v3/external_auth_pb.ts';
 import { PEER } from '../http/proxy-fixture.ts';
 import { checkLeaks } from '../support/leak-check.ts';
-import { answerCall, ask, grpcFrame, KEY, startGrpcProvider, startGuarded } from './ext-authz-fixture.ts';
+import { answerCall, ask, grpcFrame, startGrpcProvider, startGuarded } from './ext-authz-fixture.ts';
 import type { Call, CheckScript } from './ext-authz-fixture.ts';
 
 checkLeaks();
