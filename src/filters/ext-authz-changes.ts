@@ -5,7 +5,7 @@
 import type { RequestHead } from '../http/exchange.ts';
 import { addField, getField, removeField, setField } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
-import { assertWritableRequest, isWritableName, isWritableValue } from '../http/write-head.ts';
+import { assertWritableRequest, CODEC_NAMES, isWritableName, isWritableValue } from '../http/write-head.ts';
 import type { AllowAnswer, HeaderChange } from './ext-authz-answer.ts';
 
 /** Names that are no fields here: Envoy's header map has them, and a provider may write them. */
@@ -63,17 +63,8 @@ export function writableChanges(changes: readonly HeaderChange[]): HeaderChange[
 
 /** What says something of the provider's own answer and nothing of ours. */
 const NOT_PASSED_ON: ReadonlySet<string> = new Set([
-  'connection',
-  'content-length',
-  'expect',
-  'host',
-  'http2-settings',
-  'keep-alive',
-  'proxy-connection',
+  ...CODEC_NAMES,
   'server',
-  'te',
-  'transfer-encoding',
-  'upgrade',
   'x-envoy-upstream-service-time',
 ]);
 

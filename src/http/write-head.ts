@@ -58,7 +58,7 @@ function statusText(status: number): string {
 }
 
 /** Names that say how a message is framed or where it goes: only the codec writes them. */
-const CODEC_NAMES: ReadonlySet<string> = new Set([
+export const CODEC_NAMES: ReadonlySet<string> = new Set([
   'connection',
   'content-length',
   'expect',

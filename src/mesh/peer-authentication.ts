@@ -6,7 +6,7 @@
 import type { PeerAuthentication } from '../config/resources.ts';
 import { matchLabels } from './match-labels.ts';
 import type { MtlsMode, WorkloadIdentity } from './plan.ts';
-import { nameOf, type PlanWarning, planWarning } from './plan-warning.ts';
+import { inOtherNamespace, nameOf, type PlanWarning, planWarning } from './plan-warning.ts';
 
 /** A mode and the policy it comes from, for logs. */
 export interface EffectiveMode {
@@ -89,19 +89,8 @@ function scopeOf(
   }
   if (selector !== null && !matchLabels(selector, workload.labels)) return null;
   if (policy.namespace === workload.namespace) return selector === null ? 'namespace' : 'workload';
-  if (!policy.namespaceGiven) warnings.push(namespaceWarning(policy, workload));
+  if (!policy.namespaceGiven) warnings.push(planWarning(...inOtherNamespace(policy, workload)));
   return null;
-}
-
-function namespaceWarning(policy: PeerAuthentication, workload: WorkloadIdentity): PlanWarning {
-  return planWarning(
-    'selects_nothing',
-    policy,
-    'metadata',
-    `${nameOf(policy)} does not apply to workload ${workload.namespace}/${workload.name}: it has no ` +
-      `metadata.namespace and is therefore in "${policy.namespace}"`,
-    `add namespace: ${workload.namespace} under metadata`,
-  );
 }
 
 function shadowedWarning(policy: PeerAuthentication, winner: PeerAuthentication, scope: Scope): PlanWarning {

@@ -3,6 +3,7 @@
  * so that `validate` prints both alike.
  */
 import type { Position, ResourceOrigin } from '../config/resources.ts';
+import type { WorkloadIdentity } from './plan.ts';
 
 /** Every code a plan warning can have; stable. */
 export const PLAN_WARNING_CODES = {
@@ -49,6 +50,21 @@ export function planWarning(
 ): PlanWarning {
   const { file, line, column } = resource.positionOf(path);
   return { file, line, column, path, severity, code, message, fix };
+}
+
+/** For `planWarning` and `WarningList.add`: a document that would apply if it had said the workload's namespace. */
+export function inOtherNamespace<Resource extends ResourceOrigin>(
+  resource: Resource,
+  workload: WorkloadIdentity,
+): [code: PlanWarningCode, resource: Resource, path: string, message: string, fix: string] {
+  return [
+    'selects_nothing',
+    resource,
+    'metadata',
+    `${nameOf(resource)} does not apply to workload ${workload.namespace}/${workload.name}: it has no ` +
+      `metadata.namespace and is therefore in "${resource.namespace}"`,
+    `add namespace: ${workload.namespace} under metadata`,
+  ];
 }
 
 /** `PeerAuthentication foo/default`. */

@@ -6,7 +6,7 @@ import type { AuthorizationPolicy, RequestAuthentication } from '../config/resou
 import type { PolicyScope } from '../core/authorization-plan.ts';
 import { matchLabels } from './match-labels.ts';
 import type { WorkloadIdentity } from './plan.ts';
-import { nameOf } from './plan-warning.ts';
+import { inOtherNamespace, nameOf } from './plan-warning.ts';
 import type { WarningList } from './warning-list.ts';
 
 /** Kinds whose documents add up: a selector in the root namespace selects workloads of the whole mesh. */
@@ -29,7 +29,7 @@ export function selectPolicies<T extends Additive>(
     const { matchLabels: selector, namespace } = policy;
     if (selector !== null && !matchLabels(selector, workload.labels)) continue;
     if (namespace !== rootNamespace && namespace !== workload.namespace) {
-      if (!policy.namespaceGiven) warnOfNamespace(policy, workload, warnings);
+      if (!policy.namespaceGiven) warnings.add(...inOtherNamespace(policy, workload));
     } else if (policy.hasTargetRefs) warnOfTarget(policy, warnings);
     else selected.push({ policy, scope: scopeOf(selector === null, namespace === rootNamespace) });
   }
@@ -39,17 +39,6 @@ export function selectPolicies<T extends Additive>(
 function scopeOf(forAll: boolean, inRoot: boolean): PolicyScope {
   if (!forAll) return 'workload';
   return inRoot ? 'mesh' : 'namespace';
-}
-
-function warnOfNamespace(policy: Additive, workload: WorkloadIdentity, warnings: WarningList): void {
-  warnings.add(
-    'selects_nothing',
-    policy,
-    'metadata',
-    `${nameOf(policy)} does not apply to workload ${workload.namespace}/${workload.name}: it has no ` +
-      `metadata.namespace and is therefore in "${policy.namespace}"`,
-    `add namespace: ${workload.namespace} under metadata`,
-  );
 }
 
 function warnOfTarget(policy: Additive, warnings: WarningList): void {

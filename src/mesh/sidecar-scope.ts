@@ -7,7 +7,7 @@ import { holdsHost, isWildcard } from './host-names.ts';
 import { matchLabels } from './match-labels.ts';
 import type { MeshService } from './mesh-services.ts';
 import type { WorkloadIdentity } from './plan.ts';
-import { nameOf } from './plan-warning.ts';
+import { inOtherNamespace, nameOf } from './plan-warning.ts';
 import type { WarningList } from './warning-list.ts';
 
 export type ImportTest = (service: MeshService) => boolean;
@@ -29,7 +29,7 @@ export function selectSidecar(
       sidecar.namespace !== namespace &&
       (sidecar.namespace !== rootNamespace || workloadSelector !== null)
     ) {
-      if (!sidecar.namespaceGiven) warnOfNamespace(sidecar, workload, warnings);
+      if (!sidecar.namespaceGiven) warnings.add(...inOtherNamespace(sidecar, workload));
       continue;
     }
     const rank = workloadSelector !== null ? 0 : sidecar.namespace === namespace ? 1 : 2;
@@ -64,15 +64,4 @@ export function importTest(hosts: SidecarEgress['hosts'], clientNamespace: strin
       (wildcard) =>
         (wildcard.namespace === '*' || wildcard.namespace === namespace) && holdsHost(wildcard.host, host),
     );
-}
-
-function warnOfNamespace(sidecar: Sidecar, workload: WorkloadIdentity, warnings: WarningList): void {
-  warnings.add(
-    'selects_nothing',
-    sidecar,
-    'metadata',
-    `${nameOf(sidecar)} does not apply to workload ${workload.namespace}/${workload.name}: it has no ` +
-      `metadata.namespace and is therefore in "${sidecar.namespace}"`,
-    `add namespace: ${workload.namespace} under metadata`,
-  );
 }
