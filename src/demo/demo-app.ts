@@ -2,8 +2,8 @@
  * An app of the mesh: any HTTP server would do. It answers with its name and the method, path and headers that it
  * saw, so that a check can tell who answered and what went through; on node:http, a parser that is not ours.
  */
-import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { closeServer, openServer } from './demo-server.ts';
 
 export interface DemoApp {
   readonly host: string;
@@ -37,23 +37,14 @@ export async function startDemoApp(name: string, host: string, port: number): Pr
     requestsSeen++;
     socket.destroy();
   });
-  server.listen(port, host);
-  await once(server, 'listening');
-  const address = server.address();
-  const openPort = typeof address === 'object' && address !== null ? address.port : port;
+  const openPort = await openServer(server, host, port);
   return {
     host,
     port: openPort,
     get requestsSeen() {
       return requestsSeen;
     },
-    async close() {
-      if (!server.listening) return;
-      const closed = once(server, 'close');
-      server.close();
-      server.closeAllConnections();
-      await closed;
-    },
+    close: () => closeServer(server),
   };
 }
 

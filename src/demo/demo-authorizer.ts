@@ -1,8 +1,8 @@
 /** What CUSTOM policies of the demo ask: Istio's sample in small, it allows who says `x-ext-authz: allow`. */
-import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { Place } from './demo-documents.ts';
 import { FREE_HOST } from './demo-addresses.ts';
+import { closeServer, openServer } from './demo-server.ts';
 
 export interface DemoAuthorizer extends Place {
   /** Requests that it was asked about. */
@@ -19,21 +19,13 @@ export async function startDemoAuthorizer(): Promise<DemoAuthorizer> {
     response.writeHead(allowed ? 200 : 403, { 'x-ext-authz-check-result': allowed ? 'allowed' : 'denied' });
     response.end(allowed ? '' : 'denied by the demo: say x-ext-authz: allow');
   });
-  server.listen(0, FREE_HOST);
-  await once(server, 'listening');
-  const address = server.address();
+  const port = await openServer(server, FREE_HOST, 0);
   return {
     host: FREE_HOST,
-    port: typeof address === 'object' && address !== null ? address.port : 0,
+    port,
     get asked() {
       return asked;
     },
-    async close() {
-      if (!server.listening) return;
-      const closed = once(server, 'close');
-      server.close();
-      server.closeAllConnections();
-      await closed;
-    },
+    close: () => closeServer(server),
   };
 }
